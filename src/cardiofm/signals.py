@@ -194,7 +194,9 @@ class InputSpec:
         if tuple(self.channels) != MODALITIES:
             raise SignalError(f"channels must be {MODALITIES}, found {self.channels}")
         if abs(self.window_s * self.fs_hz / self.patch - self.tokens) > 1e-9:
-            raise SignalError(f"the window must be a whole number of {self.patch}-sample tokens, found {self.window_s} s")
+            raise SignalError(
+                f"the window must be a whole number of {self.patch}-sample tokens, found {self.window_s} s"
+            )
 
     @property
     def samples(self) -> int:

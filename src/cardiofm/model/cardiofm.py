@@ -1,0 +1,123 @@
+"""CardioFM: encoder, adaptive quantizer and decoder as one network with its InputSpec.
+
+Shapes: B batch, C channels (ecg, ppg), N samples, S token steps, D width, E code width, Q levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cardiofm.config import ConfigError, from_dict, to_dict
+from cardiofm.model.checkpoint import WEIGHTS, read_config, write_config
+from cardiofm.model.decoder import Decoder, DecoderConfig
+from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
+from cardiofm.model.quantizer import AdaptiveRVQ, Quantized, QuantizerConfig, water_fill
+from cardiofm.signals import CheckpointError, InputSpec
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that fixes the network's shape; saved in every checkpoint."""
+
+    name: str = "base"
+    spec: InputSpec = field(default_factory=InputSpec)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+
+class CardioFM(nn.Module, PyTorchModelHubMixin):
+    """The network. Inputs: x `(B, C, N)` in the channel's unit at `spec.fs_hz`, visible `(B, C, N)` bool, in_mv `(B, C)`.
+
+    `from_pretrained`, `save_pretrained` and `push_to_hub` follow the Hub's convention on a checkpoint folder.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        D, E = config.encoder.width, config.quantizer.width
+        self.encoder = Encoder(config.encoder, config.spec)
+        self.to_code = nn.ModuleList(nn.Linear(D, E) for _ in range(2))
+        self.worth = nn.ModuleList(nn.Sequential(nn.Linear(D, 64), nn.GELU(), nn.Linear(64, 1)) for _ in range(2))
+        self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
+        self.decoder = Decoder(config.decoder, config.spec, D, E)
+
+    def forward(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> Tensor:
+        """The embedding `(B, embedding)` of each window."""
+        return self.encoder.embed(self.encoder(x_BCN, visible_BCN, in_mv_BC))
+
+    def quantize(self, tokens: Tokens, mean_depth_B: Tensor, full_B: Tensor | None = None) -> list[Quantized | None]:
+        """Per stream the quantized latents, averaging `mean_depth` levels a token (all levels where `full`)."""
+        levels = self.config.quantizer.levels
+        out: list[Quantized | None] = [None, None]
+        for c, z_BSD in enumerate(tokens.z):
+            seen_BS = tokens.visible[c]
+            if z_BSD is None or seen_BS is None:
+                continue
+            depth_BS = water_fill(self.importance(z_BSD, seen_BS, c), seen_BS, mean_depth_B, levels)
+            if full_B is not None:
+                depth_BS = torch.where(full_B[:, None], float(levels) * seen_BS, depth_BS)
+            out[c] = self.quantizer[c](self.to_code[c](z_BSD), seen_BS, depth_BS)
+        return out
+
+    def importance(self, z_BSD: Tensor, seen_BS: Tensor, channel: int) -> Tensor:
+        """How many levels each token `(B, S)` is worth, centred on the window's visible mean."""
+        worth_BS = self.worth[channel](z_BSD)[..., 0]
+        weight = seen_BS.to(worth_BS.dtype)
+        mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
+        return (worth_BS - mean_B1) * weight
+
+    def save(self, folder: Path, provenance: dict[str, Any] | None = None, half: bool = True) -> None:
+        """Write the checkpoint folder; matrices in float16 when `half`, small vectors always in float32."""
+        write_config(folder, to_dict(self.config), provenance)
+        small = {name for name, t in self.state_dict().items() if t.ndim < 2 or not t.is_floating_point()}
+        tensors = {
+            name: (t if name in small or not half else t.half()).detach().cpu().contiguous()
+            for name, t in self.state_dict().items()
+        }
+        save_file(tensors, folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path) -> CardioFM:
+        """The network from a checkpoint folder, in float32, ready to evaluate."""
+        try:
+            model = cls(from_dict(ModelConfig, read_config(folder)))
+            tensors = load_file(folder / WEIGHTS)
+            state = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
+            model.load_state_dict(state)
+        except (ConfigError, SafetensorError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{folder} must be a complete model folder: {reason}; fetch it again") from error
+        return model.eval()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.save(Path(save_directory))
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, revision: str | None = None, **kwargs: Any) -> CardioFM:
+        folder = Path(model_id)
+        if not folder.is_dir():
+            wanted = {k: kwargs[k] for k in ("cache_dir", "force_download", "token", "local_files_only") if k in kwargs}
+            folder = Path(snapshot_download(model_id, revision=revision, **wanted))
+        return cls.load(folder)
+
+
+def parameters_m(module: nn.Module) -> float:
+    """Trainable parameters in millions."""
+    return sum(p.numel() for p in module.parameters()) / 1e6
+
+
+BASE = ModelConfig()
+TINY = ModelConfig(
+    name="tiny",
+    encoder=EncoderConfig(width=64, depth=4, heads=4, hidden=192, stem=32, embedding=128),
+    decoder=DecoderConfig(width=64, depth=2, heads=4, hidden=128),
+)

@@ -1,0 +1,59 @@
+"""The checkpoint folder that explains itself: config.json, model.safetensors, provenance.json. Needs no torch.
+
+Never pickle. `format` in config.json counts layouts of this folder; an older one climbs `UPGRADES` step by step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cardiofm.signals import CheckpointError
+
+FORMAT = 1
+CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
+
+# from format n to n + 1: a function of the config dict, each with a golden folder under tests/golden
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model settings in a checkpoint folder as a nested dict, brought to the present format.
+
+    Raises CheckpointError when the folder is no checkpoint, is damaged, or comes from a newer version.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"a model must be a folder with {CONFIG} and {WEIGHTS}, found no folder at {folder}")
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"a model folder must hold {CONFIG} and {WEIGHTS}, {folder} lacks {name}")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        version = config.pop("format")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG} must be JSON with a format number: {error}; fetch it again"
+        ) from error
+    if not isinstance(version, int) or version > FORMAT:
+        raise CheckpointError(f"{folder} has format {version}, this version reads up to {FORMAT}; update cardiofm")
+    while version < FORMAT:
+        config = UPGRADES[version](config)
+        version += 1
+    return config
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Where the weights come from: commit, versions, seed, data manifest, hardware, hours seen ({} when not saved)."""
+    path = folder / PROVENANCE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def write_config(folder: Path, config: dict[str, Any], provenance: dict[str, Any] | None) -> None:
+    """Write config.json and, when given, provenance.json into a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"format": FORMAT, **config}, indent=1)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    if provenance is not None:
+        (folder / PROVENANCE).write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,120 @@
+"""Two streams of tokens, ECG and PPG, that attend to themselves and to each other; and the pooled embedding.
+
+Shapes: B batch, C channels, N samples, S token steps, V tokens kept (the others are never computed), D width.
+The 17.11 M parameters of `base` are all of this file: tokenizers, blocks, final norms and embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View
+from cardiofm.model.tokenizer import Tokenizer, log_amplitude, normalise
+from cardiofm.signals import InputSpec
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Size of the encoder; the defaults are `base`."""
+
+    width: int = 256  # D
+    depth: int = 8  # two-stream blocks
+    heads: int = 8
+    hidden: int = 976  # of the feed-forward part
+    stem: int = 64  # width of the convolutional stem
+    embedding: int = 256  # numbers per window
+    cross: bool = True  # False removes cross-modal attention (ablation)
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"encoder.width must be a multiple of 2 x heads, found {self.width} and {self.heads}")
+        if self.embedding > 256:
+            raise ValueError(f"encoder.embedding must be at most 256 numbers, found {self.embedding}")
+
+
+@dataclass
+class Tokens:
+    """Encoder output: per stream (ecg, ppg) tokens `(B, V, D)`, their times `(B, V)` s and which are visible `(B, V)`.
+
+    A stream that was not run is None. `offset` and `scale` `(B, C)` undo the normalisation.
+    """
+
+    z: list[Tensor | None]
+    time: list[Tensor | None]
+    visible: list[Tensor | None]
+    offset_BC: Tensor
+    scale_BC: Tensor
+
+
+class Encoder(nn.Module):
+    """Waveforms with their visibility to tokens and to an embedding of at most 256 numbers."""
+
+    def __init__(self, config: EncoderConfig, spec: InputSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+        D = config.width
+        self.tokenizer = nn.ModuleList(Tokenizer(D, config.stem, spec.patch) for _ in range(2))
+        self.blocks = nn.ModuleList(
+            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross) for _ in range(config.depth)
+        )
+        self.norm = nn.ModuleList(nn.LayerNorm(D) for _ in range(2))
+        self.rotary = SecondsRotary(D // config.heads)
+        self.pool = nn.ModuleList(nn.Linear(2 * D, config.embedding) for _ in range(2))
+
+    def forward(
+        self,
+        x_BCN: Tensor,
+        visible_BCN: Tensor,
+        in_mv_BC: Tensor,
+        present: tuple[int, ...] = (0, 1),
+        keep: list[Tensor | None] | None = None,
+    ) -> Tokens:
+        """Encode the streams in `present`; with `keep` (per stream, token indices `(B, V)`) only those tokens.
+
+        A token is visible when at least half of its samples are.
+        """
+        xn_BCN, offset_BC, scale_BC = normalise(x_BCN, visible_BCN)
+        log_mv_BC, in_mv = log_amplitude(scale_BC), in_mv_BC.to(x_BCN.dtype)
+        grid_S = (torch.arange(x_BCN.shape[-1] // self.spec.patch, device=x_BCN.device) + 0.5) * self.spec.token_s
+        z: list[Tensor | None] = [None, None]
+        time: list[Tensor | None] = [None, None]
+        visible: list[Tensor | None] = [None, None]
+        for c in present:
+            seen_BN = visible_BCN[:, c].to(x_BCN.dtype)
+            tokens = self.tokenizer[c](xn_BCN[:, c], seen_BN, log_mv_BC[:, c], in_mv[:, c])
+            ok = token_visible(visible_BCN[:, c], self.spec.patch)
+            when = grid_S.expand(len(x_BCN), -1)
+            index = keep[c] if keep is not None else None
+            if index is not None:
+                tokens = tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+                ok, when = ok.gather(1, index), when.gather(1, index)
+            z[c], time[c], visible[c] = tokens, when, ok
+        view = View(self.rotary, time, visible, self.spec.token_s)
+        for block in self.blocks:
+            z = block(z, view)
+        z = [None if t is None else self.norm[c](t) for c, t in enumerate(z)]
+        return Tokens(z, time, visible, offset_BC, scale_BC)
+
+    def embed(self, tokens: Tokens) -> Tensor:
+        """Embedding `(B, embedding)`: per stream mean and spread of the visible tokens, mapped, averaged over streams."""
+        parts, weights = [], []
+        for c, z_BVD in enumerate(tokens.z):
+            seen_BV = tokens.visible[c]
+            if z_BVD is None or seen_BV is None:
+                continue
+            weight_BV1 = seen_BV.to(z_BVD.dtype)[..., None]
+            count_B1 = weight_BV1.sum(1)
+            mean_BD = (z_BVD * weight_BV1).sum(1) / count_B1.clamp_min(1.0)
+            spread_BD = (((z_BVD - mean_BD[:, None]) ** 2 * weight_BV1).sum(1) / count_B1.clamp_min(1.0) + 1e-6).sqrt()
+            has_B1 = (count_B1 > 0).to(z_BVD.dtype)
+            parts.append(self.pool[c](torch.cat([mean_BD, spread_BD], dim=-1)) * has_B1)
+            weights.append(has_B1)
+        return torch.stack(parts).sum(0) / torch.stack(weights).sum(0).clamp_min(1.0)
+
+
+def token_visible(visible_BN: Tensor, patch: int) -> Tensor:
+    """Which tokens `(B, S)` have at least half of their samples visible."""
+    return visible_BN.unflatten(-1, (-1, patch)).to(torch.float32).mean(-1) >= 0.5

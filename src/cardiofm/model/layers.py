@@ -1,0 +1,153 @@
+"""Attention with positions in seconds, and the two-stream block in which ECG and PPG look at each other.
+
+Shapes: B batch, H heads, S token steps (T of the other stream), D width, F head width.
+A stream that is absent is None. A token that is not visible is masked as a key with a finite bias, so that a
+window with nothing visible in one stream stays finite and gives the other stream exactly its single-modality result.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MASKED = -1e4  # finite on purpose: exp(-1e4) is exactly 0 in float32, and an all-masked row stays a number
+LAG_LIMIT_S = 2.0
+
+
+class SecondsRotary(nn.Module):
+    """Rotary position whose angle is time in seconds, so any rate, length and gap share one clock.
+
+    Su et al. 2021 (RoFormer) with periods spaced geometrically from `min_period_s` to `max_period_s`.
+    """
+
+    def __init__(self, head_width: int, min_period_s: float = 0.2, max_period_s: float = 40.0) -> None:
+        super().__init__()
+        periods_s = torch.logspace(math.log10(min_period_s), math.log10(max_period_s), head_width // 2)
+        self.register_buffer("rate_F", 2 * math.pi / periods_s, persistent=False)
+
+    def forward(self, time_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin `(B, 1, S, F/2)` of the times in seconds."""
+        angle = (time_BS[..., None] * self.rate_F)[:, None]
+        return angle.cos(), angle.sin()
+
+
+def rotate(x_BHSF: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """`x` turned by its token's angle, halves paired."""
+    cos, sin = rotary
+    a, b = x_BHSF.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def _heads(x_BSD: Tensor, heads: int) -> Tensor:
+    return x_BSD.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of a stream to its own visible tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BSD: Tensor, rotary: tuple[Tensor, Tensor], key_bias_B11S: Tensor) -> Tensor:
+        q, k, v = (_heads(t, self.heads) for t in self.qkv(self.norm(x_BSD)).chunk(3, dim=-1))
+        y = F.scaled_dot_product_attention(rotate(q, rotary), rotate(k, rotary), v, attn_mask=key_bias_B11S)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Attention to the other modality with a soft, learnable bias on the lag in seconds and a null token.
+
+    Monitors delay the pulse by a fixed time, so the lag is learned (a table over -2…2 s per head), never masked hard.
+    The null token is what a head attends to when nothing matches, and all there is when the other side is absent.
+    """
+
+    def __init__(self, width: int, heads: int, token_s: float) -> None:
+        super().__init__()
+        self.heads, self.token_s = heads, token_s
+        self.half = round(LAG_LIMIT_S / token_s)
+        self.norm = nn.LayerNorm(width)
+        self.norm_other = nn.LayerNorm(width)
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.null_k = nn.Parameter(torch.zeros(heads, 1, width // heads))
+        self.null_v = nn.Parameter(torch.zeros(heads, 1, width // heads))
+        self.lag_bias = nn.Parameter(torch.zeros(2 * self.half + 1, heads))
+
+    def forward(self, x_BSD: Tensor, other_BTD: Tensor | None, lag_BST: Tensor | None, key_bias_B11T: Tensor) -> Tensor:
+        B = x_BSD.shape[0]
+        null_v = self.null_v.expand(B, -1, -1, -1)
+        if other_BTD is None or lag_BST is None:
+            return self.out(null_v.transpose(1, 2).flatten(2)).expand(-1, x_BSD.shape[1], -1)
+        q = _heads(self.q(self.norm(x_BSD)), self.heads)
+        k, v = (_heads(t, self.heads) for t in self.kv(self.norm_other(other_BTD)).chunk(2, dim=-1))
+        k = torch.cat([self.null_k.expand(B, -1, -1, -1), k], dim=2)
+        v = torch.cat([null_v, v], dim=2)
+        bias = self.lag_bias[lag_BST].permute(0, 3, 1, 2) + key_bias_B11T
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=F.pad(bias, (1, 0)))
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a GELU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x_BSD: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(self.norm(x_BSD)), approximate="tanh"))
+
+
+class TwoStreamBlock(nn.Module):
+    """One layer of both streams: each looks at itself, then at the other, then thinks."""
+
+    def __init__(self, width: int, heads: int, hidden: int, token_s: float, cross: bool = True) -> None:
+        super().__init__()
+        self.own = nn.ModuleList(SelfAttention(width, heads) for _ in range(2))
+        self.cross = nn.ModuleList(CrossAttention(width, heads, token_s) for _ in range(2)) if cross else None
+        self.ffn = nn.ModuleList(FeedForward(width, hidden) for _ in range(2))
+
+    def forward(self, x: list[Tensor | None], view: View) -> list[Tensor | None]:
+        x = [
+            None if x_BSD is None else x_BSD + self.own[c](x_BSD, view.rotary[c], view.key_bias[c])
+            for c, x_BSD in enumerate(x)
+        ]
+        if self.cross is not None:
+            x = [
+                None if x_BSD is None else x_BSD + self.cross[c](x_BSD, x[1 - c], view.lag[c], view.key_bias[1 - c])
+                for c, x_BSD in enumerate(x)
+            ]
+        return [None if x_BSD is None else x_BSD + self.ffn[c](x_BSD) for c, x_BSD in enumerate(x)]
+
+
+class View:
+    """What every block needs to know of the tokens: their angles, which may be looked at, and the lags between streams.
+
+    `time` and `visible` are per stream `(B, S)` in seconds and bool, or None for an absent stream.
+    """
+
+    def __init__(
+        self,
+        rotary: SecondsRotary,
+        time: list[Tensor | None],
+        visible: list[Tensor | None],
+        token_s: float,
+    ) -> None:
+        self.rotary = [None if t is None else rotary(t) for t in time]
+        self.key_bias = [None if v is None else MASKED * (~v).to(torch.float32)[:, None, None, :] for v in visible]
+        self.lag: list[Tensor | None] = [None, None]
+        ecg, ppg = time
+        if ecg is not None and ppg is not None:
+            half = round(LAG_LIMIT_S / token_s)
+            steps = torch.round((ecg[:, :, None] - ppg[:, None, :]) / token_s).long().clamp(-half, half)
+            self.lag = [steps + half, half - steps.transpose(1, 2)]

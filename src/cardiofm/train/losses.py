@@ -1,0 +1,54 @@
+"""Losses between waveforms and between embeddings (torch). Shapes: B batch, N samples, D width."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+STFT_WINDOWS = (
+    16,
+    64,
+    256,
+)  # samples at 250 Hz: 64 ms for the QRS, 256 ms for the T wave and the pulse, 1 s for the beat
+
+
+def huber(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
+    """Mean Huber error (delta 1, normalised units) over the weighted samples."""
+    error_BN = F.smooth_l1_loss(drawn_BN, target_BN, reduction="none")
+    return (error_BN * weight_BN).sum() / weight_BN.sum().clamp_min(1.0)
+
+
+def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
+    """Multi-resolution STFT error: log magnitude, plus phase (1 - cos of its error) where the target has energy.
+
+    Phase matters for timing: a beat drawn at the wrong place has the right magnitude. Rows without weight count 0.
+    """
+    total = drawn_BN.new_zeros(())
+    rows = weight_BN.any(-1)
+    if not bool(rows.any()):
+        return total
+    drawn, target = (drawn_BN * weight_BN)[rows], (target_BN * weight_BN)[rows]
+    for size in STFT_WINDOWS:
+        if drawn.shape[-1] < size:
+            continue
+        window = torch.hann_window(size, device=drawn.device)
+        a, b = (
+            torch.stft(x.float(), size, size // 2, window=window, center=False, return_complex=True) / size**0.5
+            for x in (drawn, target)
+        )
+        size_a, size_b = torch.sqrt(a.real**2 + a.imag**2 + 1e-6), b.abs()
+        magnitude = (torch.log1p(10 * size_a) - torch.log1p(10 * size_b)).abs().mean()
+        aligned = a.real * b.real + a.imag * b.imag
+        phase = (size_b - aligned / size_a).sum() / size_b.sum().clamp_min(1e-3)
+        total = total + magnitude + phase
+    return total / len(STFT_WINDOWS)
+
+
+def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.1) -> tuple[Tensor, Tensor]:
+    """InfoNCE both ways between two views of M records, and the share of views whose partner is nearest."""
+    a, b = F.normalize(first_MD, dim=-1), F.normalize(second_MD, dim=-1)
+    score_MM = a @ b.T / temperature
+    own = torch.arange(len(a), device=a.device)
+    loss = (F.cross_entropy(score_MM, own) + F.cross_entropy(score_MM.T, own)) / 2
+    return loss, (score_MM.argmax(-1) == own).float().mean()
