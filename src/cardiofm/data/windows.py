@@ -87,7 +87,7 @@ def resample(
     first = (start_to_s - start_from_s) * fs_from_hz  # position of output 0, in input samples
     if abs(first - round(first)) < _ON_GRID:
         first = float(round(first))
-    position = first + np.arange(n) * (fs_from_hz / fs_to_hz)
+    position = first + np.arange(n, dtype=np.float64) * (fs_from_hz / fs_to_hz)
     valid = _between(good, position)
     out = np.zeros(n, np.float32)
     if not valid.any():
@@ -101,7 +101,7 @@ def resample(
     return out, valid
 
 
-def _between(good: NDArray[np.bool_], position: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _between(good: NDArray[np.bool_], position: NDArray[np.floating]) -> NDArray[np.bool_]:
     before = np.floor(position + _ON_GRID).astype(np.int64)
     after = np.ceil(position - _ON_GRID).astype(np.int64)
     inside = (before >= 0) & (after < len(good))

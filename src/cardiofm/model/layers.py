@@ -23,6 +23,8 @@ class SecondsRotary(nn.Module):
     Su et al. 2021 (RoFormer) with periods spaced geometrically from `min_period_s` to `max_period_s`.
     """
 
+    rate_F: Tensor
+
     def __init__(self, head_width: int, min_period_s: float = 0.2, max_period_s: float = 40.0) -> None:
         super().__init__()
         periods_s = torch.logspace(math.log10(min_period_s), math.log10(max_period_s), head_width // 2)
@@ -71,7 +73,7 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int, token_s: float) -> None:
         super().__init__()
         self.heads, self.token_s = heads, token_s
-        self.half = round(LAG_LIMIT_S / token_s)
+        self.reach = round(LAG_LIMIT_S / token_s)
         self.norm = nn.LayerNorm(width)
         self.norm_other = nn.LayerNorm(width)
         self.q = nn.Linear(width, width)
@@ -79,7 +81,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.null_k = nn.Parameter(torch.zeros(heads, 1, width // heads))
         self.null_v = nn.Parameter(torch.zeros(heads, 1, width // heads))
-        self.lag_bias = nn.Parameter(torch.zeros(2 * self.half + 1, heads))
+        self.lag_bias = nn.Parameter(torch.zeros(2 * self.reach + 1, heads))
 
     def forward(self, x_BSD: Tensor, other_BTD: Tensor | None, lag_BST: Tensor | None, key_bias_B11T: Tensor) -> Tensor:
         B = x_BSD.shape[0]

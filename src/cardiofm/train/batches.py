@@ -27,12 +27,15 @@ REDRAWS = 8  # attempts to find another patient for the batch, and to find a win
 class Segments(Protocol):
     """What is asked of `cardiofm.data.store.Store`: stored segments at the model's rate and a table about them.
 
-    `rows[name]` is a column: dataset, record, patient, split, has_ecg, has_ppg, samples. `read(i)` has `values` (2, N)
-    float32, `valid` (2, N) and `in_mv` (2,). An attribute `noise`, kind → (2, M) in mV, is used where there is one.
+    `rows[name]` is a column: dataset, record, patient, split, fs_hz, samples, has_ecg, has_ppg. `read(i)` has `values`
+    (2, N) float32, `valid` (2, N) and `in_mv` (2,). `noise`, kind → (2, M) in mV, is there if the manifest names it.
     """
 
+    rows: Any
+    manifest: dict[str, Any]
+
     @property
-    def rows(self) -> Any: ...
+    def noise(self) -> dict[str, Any]: ...
 
     def __len__(self) -> int: ...
 
@@ -96,8 +99,11 @@ class Batches:
 
     def __init__(self, store: Segments, spec: InputSpec, config: BatchConfig, seed: int) -> None:
         self.store, self.spec, self.config, self.seed = store, spec, config, seed
-        self.noise = getattr(store, "noise", None) or {}
+        self.noise = store.noise if store.manifest.get("noise") else {}
         rows = store.rows
+        rates = sorted({float(fs) for fs in np.asarray(rows["fs_hz"])})
+        if rates != [spec.fs_hz]:
+            raise SignalError(f"the store must be at the model's {spec.fs_hz:g} Hz, found {rates}; prepare it again")
         self.samples = np.asarray(rows["samples"]).astype(np.int64)
         self.patients = [
             f"{d}/{p or r}" for d, p, r in zip(*(_text(rows, n) for n in ("dataset", "patient", "record")), strict=True)

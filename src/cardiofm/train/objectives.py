@@ -120,9 +120,10 @@ class Pretraining(nn.Module):
         logs: dict[str, Tensor] = {}
         loss, embeddings = batch.x_BCN.new_zeros(()), []
         for c, name in enumerate(("ecg", "ppg")):
-            part = Batch(
-                *(t[c::2] for t in (batch.x_BCN, batch.target_BCN, batch.valid_BCN, batch.in_mv_BC)), batch.present
+            x, target, valid, in_mv = (
+                t[c::2] for t in (batch.x_BCN, batch.target_BCN, batch.valid_BCN, batch.in_mv_BC)
             )
+            part = Batch(x, target, valid, in_mv, batch.present)
             visible_BCN = part.valid_BCN.clone()
             visible_BCN[:, 1 - c] = False
             keep = self._keep(draw, len(part.x_BCN), 0.5, part.x_BCN.device)

@@ -66,19 +66,26 @@ def load(entry: Entry, root: Path) -> Record:
 
 
 def upside_down(values_n: NDArray[np.float32], fs_hz: float) -> bool:
-    """True when most QRS complexes point down: their depth is more than 1.2 times their height, by the median.
+    """True when QRS and T both point down: the device was turned around (the lead is I-like: R tall, S small, T up).
 
-    The QRS band (2-30 Hz) is cut into 1.5-second pieces, each holding at least one beat down to 40 bpm. In each the
-    largest and the smallest value are taken; the medians over the pieces ignore artefacts. The lead is I-like: R is
-    tall and S is small, so a clearly deeper than taller QRS means a turned device (or a marked right axis: rare, and
-    the same picture). Near a tie the file is left as it is.
+    The QRS band (2-30 Hz) is cut into 1.5-second pieces, each with at least one beat down to 40 bpm; the medians over
+    the pieces of depth and height ignore artefacts. QRS complexes clearly deeper than tall (1.4 times) alone could be
+    a deviated axis, so the T wave of the median beat must agree, unless they are almost all depth (2.8 times). Near a
+    tie the file is left as it is. P waves, which the rule does not use, agree with it (docs/data.md).
     """
     from scipy.signal import butter, sosfiltfilt
 
     x = np.nan_to_num(np.asarray(values_n, np.float64))
-    step = round(1.5 * fs_hz)
-    if len(x) < step:
+    step, before, after = (round(t_s * fs_hz) for t_s in (1.5, 0.15, 0.4))
+    if len(x) < 2 * step:
         return False
     band = sosfiltfilt(butter(2, (2.0, 30.0), "bandpass", fs=fs_hz, output="sos"), x)
     pieces = band[: len(band) // step * step].reshape(-1, step)
-    return float(np.median(-pieces.min(1))) > 1.2 * float(np.median(pieces.max(1)))
+    depth, height = float(np.median(-pieces.min(1))), float(np.median(pieces.max(1)))
+    if depth < 1.4 * height:
+        return False
+    slow = sosfiltfilt(butter(2, (0.5, 20.0), "bandpass", fs=fs_hz, output="sos"), x)
+    lowest = np.arange(len(pieces)) * step + pieces.argmin(1)
+    beats = [slow[k + before : k + after] for k in lowest if k + after <= len(slow)]
+    t_wave = np.median(beats, axis=0)
+    return bool(t_wave[np.abs(t_wave).argmax()] < 0 or depth > 2.8 * height)

@@ -1,7 +1,6 @@
 """MIT-BIH Noise Stress Test Database: half an hour each of baseline wander, electrode motion and muscle noise, in mV.
 
-Noise, not recordings of hearts: it augments training and is never prepared as a record. Its last ten minutes are kept
-for evaluation (`TRAIN_S`), so that robustness is measured on noise that no training has heard.
+Noise, not recordings of hearts: it augments training and is never prepared as a record.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ ABOUT = About(
     pretrain=False,
     marker="bw.hea",
 )
-TRAIN_S = 1200.0  # noise before this second may be trained on, the rest is for evaluation
 _KINDS = {"bw": "baseline wander", "em": "electrode motion", "ma": "muscle"}
 
 
@@ -36,7 +34,7 @@ def entries(root: Path) -> list[Entry]:
             path=(home / f"{kind}.hea").relative_to(root),
             patient=f"nstdb-{kind}",
             split="train",
-            labels={"kind": kind, "words": words, "channel": f"noise{channel}", "train_s": TRAIN_S},
+            labels={"kind": kind, "words": words, "channel": f"noise{channel}"},
         )
         for kind, words in _KINDS.items()
         for channel in (1, 2)

@@ -47,9 +47,9 @@ def entries(root: Path) -> list[Entry]:
 
 
 def load(entry: Entry, root: Path) -> Record:
-    """The lead nearest to II; the first of two where the file names neither (`ECG1`, `ECG2`)."""
-    names = _channels(root / entry.path)
-    ecg = names[0] if names[0].upper().startswith("ECG") else None
+    """The lead nearest to II; the first of two where the names leave it open (`ECG1`, `CM5`, `V1-V2`)."""
+    first = _channels(root / entry.path)[0]
+    ecg = first if first.startswith(("ECG", "CM5", "V1-V2")) else None
     return replace(wfdb.read(root / entry.path, ecg=ecg), patient=entry.patient)
 
 

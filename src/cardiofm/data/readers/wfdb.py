@@ -68,14 +68,11 @@ def channels(header: Path, digital: bool = False) -> list[Channel]:
     master = wfdb.rdheader(str(header.with_suffix("")))
     stated = len(lines[0].split()) > 2  # without it the format means 250 Hz: a guess that this package does not make
     fs_hz = float(master.fs) if stated and master.fs else None
-    if not isinstance(master, wfdb.MultiRecord):
-        tables = _single(header, master)
-    else:
-        tables = _multi(header, master)
+    tables = _multi(header, master) if isinstance(master, wfdb.MultiRecord) else _single(header, master)
     found = []
     for name, spf, unit, pieces in tables:
         total = sum(p.n for p in pieces) * spf
-        _check_end(header, pieces, spf)
+        _check_end(header, pieces)
         samples = Lazy(total, functools.partial(_fetch, header, pieces, spf, digital))
         rate = None if fs_hz is None else fs_hz * spf
         found.append(Channel(name, rate, samples, "adu" if digital else unit))
@@ -187,7 +184,7 @@ def _length(header: Path, segment: Any) -> int:
     return wfdb.rdrecord(str(header.with_suffix("")), physical=False, smooth_frames=False).sig_len
 
 
-def _check_end(header: Path, pieces: tuple[Piece, ...], spf: int) -> None:
+def _check_end(header: Path, pieces: tuple[Piece, ...]) -> None:
     """Read the last frame of every segment: a truncated signal file is refused at the door, not hours into the work."""
     for piece in pieces:
         if piece.path is not None and piece.n > 0:
@@ -221,6 +218,7 @@ def _fetch_piece(piece: Piece, first: int, last: int, digital: bool) -> NDArray[
     part = wfdb.rdrecord(
         str(piece.path.with_suffix("")), first, last, channels=[piece.channel], physical=True, smooth_frames=False
     )
-    assert isinstance(part, wfdb.Record) and part.e_p_signal is not None
+    assert isinstance(part, wfdb.Record)
+    assert part.e_p_signal is not None
     values = part.e_p_signal[0]
     return np.rint(values * piece.gain + piece.baseline) if digital else values * piece.to_mv
