@@ -33,9 +33,7 @@ class Segments(Protocol):
 
     rows: Any
     manifest: dict[str, Any]
-
-    @property
-    def noise(self) -> dict[str, Any]: ...
+    noise: Any
 
     def __len__(self) -> int: ...
 

@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from cardiofm.config import ConfigError
 from cardiofm.train.batches import Batch, prefetch
 from cardiofm.train.journal import Journal
 from cardiofm.train.resume import SaveModel, State, TrainingError, load_training, recover, save_training
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -115,6 +116,9 @@ def fit(
     on SIGINT or SIGTERM. Raises `TrainingError` (loss or gradient not finite, checkpoint not writable),
     `CheckpointError` (`out/last` does not fit this run) and whatever `batches` raises; the last checkpoint is kept.
     """
+    from lightning.fabric import Fabric  # here, because it takes seconds to import
+    from lightning.fabric.strategies import DDPStrategy
+
     if config.threads:
         torch.set_num_threads(config.threads)
     strategy = DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto"
