@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,13 +26,15 @@ LEAD_WORDS |= {f"mv{i}": f"v{i}" for i in range(1, 7)} | {f"cm{i}": f"v{i}" for 
 LEAD_WORDS |= {"d1": "i", "d2": "ii", "d3": "iii"} | {lead: lead for lead in LEADS}
 NO_LEAD = len(LEADS)  # "ECG" alone, "ECG1": an ECG whose lead is not stated
 ECG_WORDS = ("ecg", "ekg", "electrocardiogram")
-FILLERS = {"lead", "channel", "chan", "ch", "signal", "raw", "wave", "waveform", "wav", "snuadc", "mdc", "chest", "abp"}
+FILLERS = {"lead", "channel", "chan", "ch", "signal", "raw", "wave", "waveform", "wav", "mdc", "data", "values", "mv"}
+FILLERS |= {"val", "filtered", "clean", "x", "y", "uv"}
 PPG_WORDS = ("pleth", "ppg", "bvp", "plethysmogram", "photoplethysmogram", "plethysmograph", "photoplethysmography")
 PPG_COLOURS = {"ir": 1, "infrared": 1, "green": 2, "red": 3}  # after a plain PPG; more pulse, less motion first
 NUMERICS = {"hr", "rate", "spo2", "sao2", "sat", "pr", "rr", "quality", "sqi", "bpm", "index", "peak", "peaks", "st"}
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 MILLIVOLTS |= {"millivolt": 1.0, "microvolt": 1e-3, "volt": 1e3, "millivolts": 1.0, "microvolts": 1e-3, "volts": 1e3}
 FLAT_CHECK_S, FLAT_PIECE_S = 3600.0, 600.0
+A_YEAR_S = 3e7
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ def record(
             f"{name} must have an ECG or a PPG channel, found only {_list(channels)}; name one with --ecg or --ppg"
         )
     _drop_flat(name, signals, notes)
+    origin_s = min(s.start_s for s in signals.values())
+    if origin_s > A_YEAR_S:  # a clock that counts from 1970: the record's own clock starts with its first sample
+        signals = {m: replace(s, start_s=s.start_s - origin_s) for m, s in signals.items()}
     return Record(name, signals.get("ecg"), signals.get("ppg"), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -148,7 +153,9 @@ def _named(name: str, channels: Sequence[Channel], modality: str, wanted: str) -
     raise SignalError(f"{name}: --{modality} {wanted} must name a channel; this file has {_list(channels)}")
 
 
-def _guessed(name: str, channels: Sequence[Channel], modality: str, rank) -> tuple[int, bool] | None:
+def _guessed(
+    name: str, channels: Sequence[Channel], modality: str, rank: Callable[[str, Sequence[str]], int | None]
+) -> tuple[int, bool] | None:
     names = [c.name for c in channels]
     ranks = {i: rank(c.name, names) for i, c in enumerate(channels)}
     found = {i: r for i, r in ranks.items() if r is not None}
@@ -173,9 +180,17 @@ def _words(name: str) -> list[str]:
     return words
 
 
+def _own_words(name: str) -> list[str]:
+    """Of a path only the last part, unless that says nothing: 'waves/II' → ['ii'], 'ecg/signal' → ['ecg', 'signal']."""
+    last = _words(name.rsplit("/", 1)[-1])
+    return _words(name) if FILLERS.issuperset(last) else last
+
+
 def _lead(name: str) -> str | None:
     """The standard lead that a channel name states ('ii', 'v5', …), or None."""
-    rest = [w for w in _words(name) if w not in ECG_WORDS and w not in FILLERS]
+    words = _own_words(name)
+    after = max((i + 1 for i, w in enumerate(words) if w in ECG_WORDS), default=0)
+    rest = [w for w in words[after:] if w not in FILLERS]
     return LEAD_WORDS.get(rest[0]) if len(rest) == 1 else None
 
 
@@ -184,32 +199,23 @@ def _is_ecg(word: str) -> bool:
 
 
 def _ecg_rank(name: str, names: Sequence[str]) -> int | None:
-    words = _words(name)
-    lead = _lead(name)
-    if (
-        lead == "v"
-        and not any(_is_ecg(w) for w in words)
-        and {"i", "ii", "iii", "mlii", "avr"}.isdisjoint(w for n in names for w in _words(n))
-        and len(names) > 1
-        and not any(_ppg_rank(n, names) is not None for n in names)
-    ):
-        return None  # a lone "V" among strangers may be a voltage
+    """How good a channel is as the ECG, 0 (lead II) first; None where its name says nothing of an ECG."""
+    words, lead = _own_words(name), _lead(name)
     if lead is not None:
         return LEADS.index(lead)
-    if any(_is_ecg(w) for w in words) and NUMERICS.isdisjoint(words):
-        return NO_LEAD
-    return None
+    return NO_LEAD if any(_is_ecg(w) for w in words) and NUMERICS.isdisjoint(words) else None
 
 
 def _ppg_rank(name: str, names: Sequence[str]) -> int | None:
-    words = _words(name)
+    """How good a channel is as the PPG, 0 first; None where its name says nothing of a PPG."""
+    words = _own_words(name)
     stems = [re.sub(r"\d+$", "", w) for w in words]
     colour = min((PPG_COLOURS[w] for w in stems if w in PPG_COLOURS), default=0)
     if any(w in PPG_WORDS for w in stems):
         return colour if NUMERICS.isdisjoint(words) else None
     if len(words) == 1 and colour:
         return 10 + colour
-    if {"r", "g", "b"} <= {n.strip().lower() for n in names} and words == ["r"]:
+    if words == ["r"] and {"r", "g", "b"} <= {n.strip().lower() for n in names}:
         return 20  # a phone camera on a fingertip: red is what passes through
     return None
 
