@@ -92,7 +92,7 @@ def _shard(
     plan = hashlib.sha256(json.dumps([settings, made_from]).encode()).hexdigest()
     if path.is_file():
         try:
-            about = json.loads((pq.read_schema(path).metadata or {})[_KEY])
+            about = json.loads(pq.read_metadata(path).metadata[_KEY])
         except Exception:
             about = {}
         if about.get("plan") == plan:

@@ -74,6 +74,8 @@ class Store:
         self._groups: OrderedDict[tuple[int, int], dict[str, NDArray[Any]]] = OrderedDict()
         self._files: dict[int, Any] = {}
         self.rows, self._where = self._index()
+        self._in_mv = np.stack([self.rows[f"{m}_in_mv"] for m in MODALITIES], 1)
+        self._quality = np.stack([self.rows[f"{m}_quality"] for m in MODALITIES], 1)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,10 +88,9 @@ class Store:
 
         Past the segment's end nothing is valid. `quality` is that of the whole segment.
         """
-        row = self.rows[i]
-        n = int(row["samples"]) - first if n is None else n
-        shard, group, at = self._where[i]
-        columns = self._group(int(shard), int(group))
+        n = int(self.rows["samples"][i]) - first if n is None else n
+        shard, group, at = self._where[i].tolist()
+        columns = self._group(shard, group)
         values_CN = np.zeros((len(MODALITIES), n), np.float32)
         valid_CN = np.zeros((len(MODALITIES), n), bool)
         for c, modality in enumerate(MODALITIES):
@@ -98,11 +99,11 @@ class Store:
             m = len(codes)
             np.not_equal(codes, ABSENT, out=valid_CN[c, :m])
             scale, offset = columns[modality + "_scale"][at], columns[modality + "_offset"][at]
-            values_CN[c, :m] = codes * np.float32(scale) + np.float32(offset)
-            values_CN[c][~valid_CN[c]] = 0
-        in_mv_C = np.array([row[f"{m}_in_mv"] for m in MODALITIES])
-        quality_C = np.array([row[f"{m}_quality"] for m in MODALITIES], np.float32)
-        return Window(float(row["start_s"]) + first / float(row["fs_hz"]), values_CN, valid_CN, in_mv_C, quality_C)
+            np.multiply(codes, scale, out=values_CN[c, :m])
+            values_CN[c, :m] += offset
+            values_CN[c, :m] *= valid_CN[c, :m]
+        start_s = float(self.rows["start_s"][i]) + first / float(self.rows["fs_hz"][i])
+        return Window(start_s, values_CN, valid_CN, self._in_mv[i].copy(), self._quality[i].copy())
 
     @cached_property
     def noise(self) -> dict[str, NDArray[np.float32]]:
