@@ -39,6 +39,7 @@ def pair(request: pytest.FixtureRequest) -> Pair:
         return synthetic()
     path = request.getfixturevalue("data_root") / "bidmc/1.0.0/bidmc01"
     values, _ = wfdb.rdsamp(str(path), sampto=1250, channel_names=["II", "PLETH"])
+    assert values is not None
     return values[:, 0], values[:, 1], 125.0
 
 

@@ -152,15 +152,35 @@ def test_the_manifest_counts_hours_patients_and_licences(home, tmp_path):
 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path):
-    folder = tmp_path / "ptb-xl" / "1.0.1"
-    folder.mkdir(parents=True)
-    (folder / "scp_statements.csv").write_text(",diagnostic_class\nNORM,NORM\n")
-    head = "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_hr\n"
-    rows = "1,7.0,50,0,{'NORM': 100.0},3,records500/1_hr\n2,7.0,50,0,{'NORM': 100.0},8,records500/2_hr\n"
-    (folder / "ptbxl_database.csv").write_text(head + rows.replace("{", '"{').replace("}", '}"'))
+    ptb_xl(tmp_path, folds=(3, 8), patients=(7, 7))
     with pytest.raises(SignalError, match="one split, found ptb-xl-7 in train and in valid"):
         prepare(["ptb-xl"], tmp_path, tmp_path / "out")
-    assert prepare(["ptb-xl"], tmp_path, tmp_path / "out", splits=["train"])["skipped"][0]["record"] == "1_hr"
+    assert prepared(tmp_path, splits=["train"]) == ["1_hr"]
+
+
+def test_what_may_not_be_trained_on_is_left_out_unless_asked_for(tmp_path):
+    ptb_xl(tmp_path, folds=(1, 9))
+    assert prepared(tmp_path) == ["1_hr"]
+    assert prepared(tmp_path, all_entries=True) == ["1_hr", "2_hr"]
+    ptb_xl(tmp_path, folds=(9, 10))
+    with pytest.raises(SignalError, match="found no entry that may be trained on"):
+        prepared(tmp_path)
+
+
+def ptb_xl(root: Path, folds: tuple[int, int], patients: tuple[int, int] = (7, 8)) -> None:
+    """A database of two records whose signals are missing: each ends up among the skipped."""
+    folder = root / "ptb-xl" / "1.0.1"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scp_statements.csv").write_text(",diagnostic_class\nNORM,NORM\n")
+    rows = "".join(
+        f"{i},{patient}.0,50,0,\"{{'NORM': 100.0}}\",{fold},records500/{i}_hr\n"
+        for i, (fold, patient) in enumerate(zip(folds, patients, strict=True), 1)
+    )
+    (folder / "ptbxl_database.csv").write_text("ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_hr\n" + rows)
+
+
+def prepared(root: Path, **choice) -> list[str]:
+    return [s["record"] for s in prepare(["ptb-xl"], root, root / "out", **choice)["skipped"]]
 
 
 def test_a_damaged_shard_is_named(home, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 from cardiofm.config import to_dict
 from cardiofm.data import catalog, store
 from cardiofm.data.catalog import SPLITS, Entry
+from cardiofm.data.quality import quality
 from cardiofm.data.windows import cut
 from cardiofm.signals import MODALITIES, InputSpec, Record, SignalError
 
@@ -49,7 +50,7 @@ def prepare(
     noise = _write_noise(data_root, out) if "nstdb" in datasets else None
     total = sum(len(found) for found in chosen.values())
     if not total and not noise:
-        raise SignalError(f"there must be something to prepare in {data_root}, found no permitted entry; see --all")
+        raise SignalError(f"there must be something to prepare in {data_root}, found no entry that may be trained on")
     shards, done = [], 0
     for dataset, found in chosen.items():
         for k, first in enumerate(range(0, len(found), _PER_SHARD)):
@@ -168,9 +169,11 @@ def _segments(entry: Entry, record: Record, about: dict[str, Any]) -> Iterator[d
             "samples": n,
         }
         for c, m in enumerate(MODALITIES):
-            row |= {f"{m}_in_mv": bool(window.in_mv[c]), f"{m}_quality": float(window.quality[c])}
-            if window.valid[c].any():
-                row[m], row[f"{m}_scale"], row[f"{m}_offset"] = store.encode(window.values[c, :n], window.valid[c, :n])
+            values_n, valid_n = window.values[c, :n], window.valid[c, :n]
+            # The segment ends with its record: its quality is not lowered by the minute's empty rest.
+            row |= {f"{m}_in_mv": bool(window.in_mv[c]), f"{m}_quality": quality(values_n, valid_n, spec.fs_hz, m)}
+            if valid_n.any():
+                row[m], row[f"{m}_scale"], row[f"{m}_offset"] = store.encode(values_n, valid_n)
                 about["seconds"][m] += float(seconds[c])
         about["rows"] += 1
         about["hours"] += n / spec.fs_hz / 3600

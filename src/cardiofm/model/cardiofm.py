@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -65,8 +66,12 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
             depth_BS = water_fill(self.importance(z_BSD, seen_BS, c), seen_BS, mean_depth_B, levels)
             if full_B is not None:
                 depth_BS = torch.where(full_B[:, None], float(levels) * seen_BS, depth_BS)
-            out[c] = self.quantizer[c](self.to_code[c](z_BSD), seen_BS, depth_BS)
+            out[c] = self.quantizer[c](self.latent(z_BSD, c), seen_BS, depth_BS)
         return out
+
+    def latent(self, z_BSD: Tensor, channel: int) -> Tensor:
+        """What is quantized: tokens mapped to `(B, S, E)`, each of zero mean and unit spread over E."""
+        return F.layer_norm(self.to_code[channel](z_BSD), (self.config.quantizer.width,))
 
     def importance(self, z_BSD: Tensor, seen_BS: Tensor, channel: int) -> Tensor:
         """How many levels each token `(B, S)` is worth, centred on the window's visible mean."""

@@ -129,9 +129,10 @@ def fit(
     fabric.barrier()
     module = fabric.setup_module(objective)
     optimizer = adamw(objective, config)
-    state = State(config.seed, devices=config.devices)
+    state = State(config.seed)
     if (out / "last").is_dir():
         state = load_training(out / "last", objective, optimizer, config.seed)
+    state.devices = config.devices
     if config.precision != "auto":
         state.precision = config.precision
     elif not state.precision:  # a resumed run keeps what was measured, or its bits would change

@@ -79,7 +79,7 @@ class Pretraining(nn.Module):
         latents: list[Tensor | None] = [None, None]
         commitment = clean.new_zeros(())
         if step < self.config.quantize_from:
-            latents = [None if z is None else model.to_code[c](z) for c, z in enumerate(tokens.z)]
+            latents = [None if z is None else model.latent(z, c) for c, z in enumerate(tokens.z)]
         else:
             for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
                 if quantized is not None:

@@ -139,7 +139,7 @@ def _named(name: str, channels: Sequence[Channel], modality: str, wanted: str) -
         if turned and not wanted.startswith("-"):
             break
         exact = [i for i, c in enumerate(channels) if c.name.strip() == text.strip()]
-        alike = [i for i, c in enumerate(channels) if _words(c.name) == _words(text) and not c.name.startswith("-")]
+        alike = [i for i, c in enumerate(channels) if _spoken(c.name) == _spoken(text)]
         found = exact or alike
         if not found and text.isdigit() and 1 <= int(text) <= len(channels):
             found = [int(text) - 1]
@@ -180,6 +180,10 @@ def _words(name: str) -> list[str]:
     return words
 
 
+def _spoken(name: str) -> tuple[bool, list[str]]:
+    return name.strip().startswith("-"), _words(name)
+
+
 def _own_words(name: str) -> list[str]:
     """Of a path only the last part, unless that says nothing: 'waves/II' → ['ii'], 'ecg/signal' → ['ecg', 'signal']."""
     last = _words(name.rsplit("/", 1)[-1])
@@ -203,7 +207,8 @@ def _ecg_rank(name: str, names: Sequence[str]) -> int | None:
     words, lead = _own_words(name), _lead(name)
     if lead is not None:
         return LEADS.index(lead)
-    return NO_LEAD if any(_is_ecg(w) for w in words) and NUMERICS.isdisjoint(words) else None
+    bipolar = len(words) > 1 and all(w in LEAD_WORDS for w in words)  # "V4-V5"
+    return NO_LEAD if bipolar or (any(_is_ecg(w) for w in words) and NUMERICS.isdisjoint(words)) else None
 
 
 def _ppg_rank(name: str, names: Sequence[str]) -> int | None:

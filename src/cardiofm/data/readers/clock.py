@@ -91,11 +91,12 @@ def from_times(where: str, times: NDArray, unit_s: float | None) -> Clock:
         return Clock(_round(coarse_s / lasts_s, 1 / mean_s), float(times_s[0]))
     kept = np.concatenate([[True], steps > 0])
     times_s, steps = times_s[kept], np.diff(times[kept])
-    within = steps[steps <= GAP_STEPS * step] * unit_s
-    fs_hz = len(within) / float(within.sum())
+    step = float(np.median(steps))
+    single = steps[steps <= 1.5 * step] * unit_s  # not the steps over lost frames; their mean, as stamps are rounded
+    fs_hz = len(single) / float(single.sum())
     half = round(2 * fs_hz) / 2
     fs_hz = half if abs(half - fs_hz) < 1e-3 * fs_hz else float(max(1, round(fs_hz)))
-    gaps = len(steps) - len(within)
+    gaps = int(np.sum(steps > GAP_STEPS * step))
     note = f"uneven clock ({where}): interpolated to {fs_hz:g} Hz" + (f", gaps left empty: {gaps}" if gaps else "")
     note += f", repeated times left out: {repeated}" if repeated else ""
     return Clock(fs_hz, float(times_s[0]), times_s, kept, (note,))

@@ -20,6 +20,10 @@ from cardiofm.signals import Record, SignalError
 FORM = "WFDB"
 
 
+BYTES = {"8": 1.0, "80": 1.0, "16": 2.0, "61": 2.0, "160": 2.0, "212": 1.5, "310": 4 / 3, "311": 4 / 3, "24": 3.0}
+BYTES |= {"32": 4.0}  # per sample; the FLAC formats are not in it
+
+
 @dataclass(frozen=True)
 class Piece:
     """`n` frames of one channel, from frame `first` of the record; `path` is None where the channel is absent."""
@@ -28,9 +32,21 @@ class Piece:
     n: int
     path: Path | None = None  # of the segment's header
     channel: int = 0  # in that segment
+    spf: int = 1  # samples per frame
+    unit: str = "NU"
+    to_mv: float = 1.0
     gain: float = 1.0  # digital units per physical unit
     baseline: float = 0.0
-    to_mv: float = 1.0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One header's channels by name, from frame `first` of the record; without channels it is a gap."""
+
+    first: int
+    n: int
+    names: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
 
 def read(
@@ -64,85 +80,93 @@ def channels(header: Path, digital: bool = False) -> list[Channel]:
     """Every channel of a WFDB record, lazy, in mV where the header states a voltage."""
     import wfdb
 
-    lines = _lines(header)
+    stated = len(_lines(header)[0].split()) > 2  # without it the format means 250 Hz: a guess not made here
     master = wfdb.rdheader(str(header.with_suffix("")))
-    stated = len(lines[0].split()) > 2  # without it the format means 250 Hz: a guess that this package does not make
-    fs_hz = float(master.fs) if stated and master.fs else None
-    tables = _multi(header, master) if isinstance(master, wfdb.MultiRecord) else _single(header, master)
+    layout, segments = _multi(header, master) if isinstance(master, wfdb.MultiRecord) else ((), [_segment(header, 0)])
+    names = layout or next((s.names for s in segments if s.names), ())
+    end = max((s.first + s.n for s in segments), default=0)
     found = []
-    for name, spf, unit, pieces in tables:
-        total = sum(p.n for p in pieces) * spf
-        _check_end(header, pieces)
-        samples = Lazy(total, functools.partial(_fetch, header, pieces, spf, digital))
-        rate = None if fs_hz is None else fs_hz * spf
-        found.append(Channel(name, rate, samples, "adu" if digital else unit))
+    for i, name in enumerate(names):
+        pieces = tuple(p for s in segments if (p := _piece(s, name if layout else i)) is not None)
+        spf = {p.spf for p in pieces} or {1}
+        units = {p.unit for p in pieces} or {"NU"}
+        if len(spf) > 1 or len(units) > 1:
+            raise SignalError(f"{header.name}: channel {name!r} must keep its rate and unit, found {spf} and {units}")
+        n_per_frame = spf.pop()
+        samples = Lazy(end * n_per_frame, functools.partial(_fetch, header, pieces, n_per_frame, digital))
+        fs_hz = float(master.fs) * n_per_frame if stated and master.fs else None
+        found.append(Channel(name, fs_hz, samples, "adu" if digital else units.pop()))
     return found
 
 
-def _single(header: Path, segment: Any) -> list[tuple[str, int, str, tuple[Piece, ...]]]:
-    calibrated = _calibrated(header, segment)
-    table = []
-    for i, name in enumerate(segment.sig_name or []):
-        factor, unit = in_mv(segment.units[i] if calibrated[i] else None)
-        n = _length(header, segment)
-        piece = Piece(0, n, header, i, segment.adc_gain[i], segment.baseline[i], factor)
-        table.append((name or f"channel {i + 1}", segment.samps_per_frame[i], unit, (piece,)))
-    return table
-
-
-def _multi(header: Path, master: Any) -> list[tuple[str, int, str, tuple[Piece, ...]]]:
-    """Fixed layout: the same channels everywhere. Variable layout: by name; where a name is missing there is a gap."""
-    segments: list[tuple[int, Path, Any] | int] = []
-    layout = None
-    for name, length in zip(master.seg_name, master.seg_len, strict=True):
+def _multi(header: Path, master: Any) -> tuple[tuple[str, ...], list[Segment]]:
+    """(names, segments). Fixed layout: no names, channels by position. Variable: the layout's names, found by name."""
+    layout: tuple[str, ...] = ()
+    segments: list[Segment] = []
+    first = 0
+    for k, (name, n) in enumerate(zip(master.seg_name, master.seg_len, strict=True)):
+        path = header.parent / f"{name}.hea"
         if name == "~":
-            segments.append(length)
-            continue
-        path, segment = _segment(header, name)
-        if length == 0 and layout is None and not segments:
-            layout = segment
+            segments.append(Segment(first, n))
+        elif not path.is_file():
+            raise SignalError(f"{header.name} must have its segment {path.name} beside it, found none; add it")
+        elif k == 0 and n == 0:
+            layout = _segment(path, 0, n).names
         else:
-            segments.append((length, path, segment))
-    reference = layout or next((s[2] for s in segments if not isinstance(s, int)), None)
-    if reference is None:
-        return []
-    table = []
-    for i, name in enumerate(reference.sig_name or []):
-        spf = 1
-        unit = "NU"
-        pieces: list[Piece] = []
-        first = 0
-        for entry in segments:
-            length = entry if isinstance(entry, int) else entry[0]
-            piece = Piece(first, length)
-            if not isinstance(entry, int):
-                _, path, segment = entry
-                names = list(segment.sig_name or [])
-                at = (names.index(name) if name in names else None) if layout else (i if i < len(names) else None)
-                if at is not None:
-                    spf = segment.samps_per_frame[at]
-                    calibrated = _calibrated(path, segment)[at]
-                    factor, unit = in_mv(segment.units[at] if calibrated else None)
-                    piece = Piece(first, length, path, at, segment.adc_gain[at], segment.baseline[at], factor)
-            pieces.append(piece)
-            first += length
-        table.append((name or f"channel {i + 1}", spf, unit, tuple(pieces)))
-    return table
+            segments.append(_segment(path, first, n))
+        first += n
+    return layout, segments
 
 
-def _segment(header: Path, name: str) -> tuple[Path, Any]:
+def _segment(path: Path, first: int, n: int | None = None) -> Segment:
+    """What one single-segment header describes; its signal files must be there, whole."""
     import wfdb
 
-    path = header.parent / (_inside(header, name) + ".hea")
-    if not path.is_file():
-        raise SignalError(
-            f"{header.name} must have its segment {path.name} beside it, found none; get the whole record"
-        )
-    _lines(path)
-    segment = wfdb.rdheader(str(path.with_suffix("")))
-    if isinstance(segment, wfdb.MultiRecord):
-        raise SignalError(f"{header.name}: segment {name} must be a single segment, found a multi-segment header")
-    return path, segment
+    lines = _lines(path)
+    head: Any = wfdb.rdheader(str(path.with_suffix("")))
+    if isinstance(head, wfdb.MultiRecord):
+        raise SignalError(f"{path.name} must be a single segment, found a multi-segment header")
+    if not head.n_sig:
+        return Segment(first, n or 0)
+    if n is None:
+        n = _length(path, head)
+    names, pieces = [], []
+    for i, line in enumerate(lines[1:]):
+        fields = line.split()
+        calibrated = len(fields) > 2 and not fields[2].startswith("0")  # else the format assumes 200 per mV
+        factor, unit = in_mv(head.units[i] if calibrated else None)
+        scale = (factor, head.adc_gain[i], head.baseline[i])
+        pieces.append(Piece(first, n, path, i, head.samps_per_frame[i], unit, *scale))
+        names.append(head.sig_name[i] or f"channel {i + 1}")
+    if n > 0:
+        _check_whole(path, head, n, pieces)
+    return Segment(first, n, tuple(names), tuple(pieces))
+
+
+def _piece(segment: Segment, at: str | int) -> Piece | None:
+    if isinstance(at, str):
+        at = segment.names.index(at) if at in segment.names else len(segment.pieces)
+    return segment.pieces[at] if at < len(segment.pieces) else None
+
+
+def _check_whole(path: Path, head: Any, n: int, pieces: list[Piece]) -> None:
+    """A truncated signal file is refused at the door, not hours into the work."""
+    for name in dict.fromkeys(head.file_name):
+        at = [i for i, f in enumerate(head.file_name) if f == name]
+        data = path.parent / name
+        if not data.is_file():
+            raise SignalError(f"{path.name} must have its signal file {name} beside it, found none; add it")
+        per_sample = BYTES.get(head.fmt[at[0]])
+        if per_sample is None:
+            with one_sentence(data, FORM):
+                _fetch_piece(pieces[at[0]], n - 1, n, False)
+            continue
+        need = (head.byte_offset[at[0]] or 0) + int(n * sum(head.samps_per_frame[i] for i in at) * per_sample)
+        size = data.stat().st_size
+        if size < need:
+            raise SignalError(
+                f"{name} must hold {need} bytes for the {n} frames of its header, found {size}: truncated; get it again"
+            )
 
 
 def _lines(header: Path) -> list[str]:
@@ -151,9 +175,9 @@ def _lines(header: Path) -> list[str]:
     lines = [s for s in (line.strip() for line in text.splitlines()) if s and not s.startswith("#")]
     if not lines or len(lines[0].split()) < 2:
         raise SignalError(f"{header.name} must start with a WFDB record line (name, channels, rate), found none")
+    for line in lines[1:]:  # before any of these files is opened
+        _inside(header, line.split()[0])
     if "/" not in lines[0].split()[0]:
-        for line in lines[1:]:
-            _inside(header, line.split()[0])
         stated = lines[0].split()[1]
         if not stated.isdigit() or int(stated) != len(lines) - 1:
             raise SignalError(
@@ -162,18 +186,11 @@ def _lines(header: Path) -> list[str]:
     return lines
 
 
-def _inside(header: Path, name: str) -> str:
+def _inside(header: Path, name: str) -> None:
     windows = PureWindowsPath(name)
     outside = PurePosixPath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts
     if outside or "://" in name:
         raise SignalError(f"{header.name} must name files of its own folder, found {name!r}; refused")
-    return name
-
-
-def _calibrated(header: Path, segment: Any) -> list[bool]:
-    """Per channel, whether the header states a gain: without one the format assumes 200 per mV, which means nothing."""
-    fields = [line.split() for line in _lines(header)[1:]]
-    return [len(f) > 2 and not f[2].startswith("0") for f in fields[: segment.n_sig]]
 
 
 def _length(header: Path, segment: Any) -> int:
@@ -182,14 +199,6 @@ def _length(header: Path, segment: Any) -> int:
     if segment.sig_len is not None:
         return segment.sig_len
     return wfdb.rdrecord(str(header.with_suffix("")), physical=False, smooth_frames=False).sig_len
-
-
-def _check_end(header: Path, pieces: tuple[Piece, ...]) -> None:
-    """Read the last frame of every segment: a truncated signal file is refused at the door, not hours into the work."""
-    for piece in pieces:
-        if piece.path is not None and piece.n > 0:
-            with one_sentence(header, FORM):
-                _fetch_piece(piece, piece.n - 1, piece.n, False)
 
 
 def _fetch(
