@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from cardiofm.signals import InputSpec, Window
@@ -91,8 +92,12 @@ class SmallObjective(nn.Module):
             error = (self.nets[m](batch.x_BCN[:, c] / scale) - batch.target_BCN[:, c] / scale) ** 2 * valid
             logs[m] = error.mean()
             loss = loss + logs[m]
+        seen = loss.detach().clone()
+        if dist.is_available() and dist.is_initialized():  # as codebooks do: one average over all processes
+            dist.all_reduce(seen)
+            seen /= dist.get_world_size()
         with torch.no_grad():
-            self.mean.mul_(0.9).add_(loss / 10)
+            self.mean.mul_(0.9).add_(seen / 10)
         return loss + 0.01 * self.mean, logs
 
 
