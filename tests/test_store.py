@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as hnp
 
 from cardiofm.data import catalog
 from cardiofm.data.prepare import prepare
+from cardiofm.data.quality import quality
 from cardiofm.data.store import ABSENT, Store, encode
 from cardiofm.data.windows import cut
-from cardiofm.signals import InputSpec, SignalError
+from cardiofm.signals import MODALITIES, InputSpec, SignalError
 
 RNG = np.random.default_rng(0)
 
@@ -86,7 +87,8 @@ def test_what_went_in_comes_out(home, tmp_path):
         assert np.array_equal(got.valid, window.valid[:, :n])
         assert np.abs(got.values - window.values[:, :n]).max(axis=1) == pytest.approx([0, 0], abs=2e-3)
         assert np.array_equal(got.in_mv, window.in_mv)
-        assert got.quality == pytest.approx(window.quality)
+        expected = [quality(window.values[c, :n], window.valid[c, :n], 250.0, m) for c, m in enumerate(MODALITIES)]
+        assert got.quality == pytest.approx(expected)
         assert (row["has_ecg"], row["has_ppg"]) == (True, entry.dataset == "challenge-2015")
 
 
@@ -219,8 +221,7 @@ def test_noise_is_in_mv_at_the_stores_rate(data_root, home, tmp_path):
     prepare([*SETS, "nstdb"], home, tmp_path / "out")
     noise = Store(tmp_path / "out").noise
     assert {kind: x.shape for kind, x in noise.items()} == dict.fromkeys(("bw", "em", "ma"), (2, 300_000))
-    source = wfdb.rdrecord(str(data_root / "nstdb" / "1.0.0" / "ma"), sampto=360 * 1200).p_signal
-    assert source is not None
+    source, _ = wfdb.rdsamp(str(data_root / "nstdb" / "1.0.0" / "ma"), sampto=360 * 1200)
     assert noise["ma"].std(axis=1) == pytest.approx(source.std(axis=0), rel=0.05)
 
 
