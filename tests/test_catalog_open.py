@@ -113,8 +113,11 @@ def test_ludb_is_in_mv_although_its_gains_are_wrong(data_root: Path) -> None:
     heights = []
     for e in found:
         name = str((data_root / e.path).with_suffix(""))
-        plain = wfdb.rdsamp(name)[0][:, 1]
-        assert np.ptp(plain) == pytest.approx(1.0, abs=0.01)  # the defect
+        physical = wfdb.rdrecord(name)
+        assert isinstance(physical, wfdb.Record)
+        plain = physical.p_signal
+        assert plain is not None
+        assert np.ptp(plain[:, 1]) == pytest.approx(1.0, abs=0.01)  # the defect
         digital = wfdb.rdrecord(name, physical=False)
         assert isinstance(digital, wfdb.Record)
         counts = digital.d_signal

@@ -1,0 +1,188 @@
+"""What is written is read back: values, rates, units, start times, polarity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cardiofm.data import catalog
+from cardiofm.data.readers import read
+from cardiofm.data.simulate import simulate
+from cardiofm.data.write import write
+from cardiofm.signals import Record, Signal, SignalError
+
+FORMATS = (".hea", ".parquet", ".npz", ".csv")
+SEVERAL_RATES = (".hea", ".parquet", ".npz")
+
+
+def record(fs_ecg_hz: float = 250, fs_ppg_hz: float = 250, seconds: float = 20) -> Record:
+    return simulate(seconds, fs_ecg_hz=fs_ecg_hz, fs_ppg_hz=fs_ppg_hz, seed=7, ecg_noise_mv=0.02, ppg_noise=0.02).record
+
+
+def samples(signal: Signal | None) -> np.ndarray:
+    """The values without the empty cells that a table may have at either end."""
+    assert signal is not None
+    there = np.flatnonzero(np.isfinite(signal.values))
+    return signal.values[there[0] : there[-1] + 1]
+
+
+def first_s(signal: Signal | None) -> float:
+    assert signal is not None
+    return signal.start_s + float(np.flatnonzero(np.isfinite(signal.values))[0]) / signal.fs_hz
+
+
+def assert_same(again: Record, original: Record) -> None:
+    assert again.present == original.present
+    for modality in original.present:
+        a, b = again.signal(modality), original.signal(modality)
+        assert a is not None
+        assert b is not None
+        assert a.fs_hz == pytest.approx(b.fs_hz, rel=1e-9)
+        assert a.unit == b.unit
+        assert first_s(a) == pytest.approx(first_s(b), abs=1e-6)
+        x, y = samples(a), samples(b)
+        assert len(x) == len(y)
+        np.testing.assert_array_equal(np.isnan(x), np.isnan(y))
+        assert np.nanmax(np.abs(x - y)) < 1e-4 * np.ptp(y[np.isfinite(y)])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_both_channels_at_one_rate(suffix: str, tmp_path: Path) -> None:
+    original = record()
+    write(original, tmp_path / f"out{suffix}")
+    again = read(tmp_path / f"out{suffix}")
+    assert_same(again, original)
+    assert again.ecg is not None
+    assert again.ppg is not None
+    assert (again.ecg.name, again.ppg.name) == ("II", "PLETH")
+
+
+@pytest.mark.parametrize("suffix", SEVERAL_RATES)
+@pytest.mark.parametrize("rates", [(500, 125), (125, 500), (500, 64), (360, 62.5)], ids=str)
+def test_channels_of_different_rates(suffix: str, rates: tuple[float, float], tmp_path: Path) -> None:
+    original = record(*rates)
+    write(original, tmp_path / f"out{suffix}")
+    assert_same(read(tmp_path / f"out{suffix}"), original)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_rates_without_a_common_frame(suffix: str, tmp_path: Path) -> None:
+    original = record(256, 30.015)
+    write(original, tmp_path / f"out{suffix}")
+    assert_same(read(tmp_path / f"out{suffix}"), original)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("modality", ["ecg", "ppg"])
+def test_one_channel_alone(suffix: str, modality: str, tmp_path: Path) -> None:
+    original = replace(record(360, 360), **{"ppg" if modality == "ecg" else "ecg": None})
+    write(original, tmp_path / f"out{suffix}")
+    assert_same(read(tmp_path / f"out{suffix}"), original)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_gaps_stay_gaps_and_starts_differ(suffix: str, tmp_path: Path) -> None:
+    base = record()
+    assert base.ecg is not None
+    assert base.ppg is not None
+    ecg = base.ecg.values.copy()
+    ecg[1000:1500] = np.nan
+    original = replace(
+        base,
+        ecg=replace(base.ecg, samples=ecg, start_s=2.0),
+        ppg=replace(base.ppg, samples=base.ppg.values[:3000], start_s=3.5),
+    )
+    write(original, tmp_path / f"out{suffix}")
+    assert_same(read(tmp_path / f"out{suffix}"), original)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    ("ecg_name", "ppg_name", "inverted"),
+    [
+        ("MLII", "PPG", False),
+        ("aVR", "R", True),
+        ("-II", "BVP", True),
+        ("3", "7", False),
+        ("V", "wrist_ppg", False),
+        ("", "", False),
+        ("ECG (raw), mV", "a/b", False),
+    ],
+)
+def test_any_name_is_found_again_the_same_way_up(
+    suffix: str, ecg_name: str, ppg_name: str, inverted: bool, tmp_path: Path
+) -> None:
+    base = record()
+    assert base.ecg is not None
+    assert base.ppg is not None
+    ecg = replace(base.ecg, name=ecg_name, inverted=inverted)
+    original = replace(base, ecg=ecg, ppg=replace(base.ppg, name=ppg_name, inverted=inverted))
+    write(original, tmp_path / f"out{suffix}")
+    assert_same(read(tmp_path / f"out{suffix}"), original)
+
+
+def test_wfdb_is_read_by_the_reference_library_with_its_checksums(tmp_path: Path) -> None:
+    import wfdb
+
+    original = record(500, 125, 30)
+    write(original, tmp_path / "out.hea")
+    raw = wfdb.rdrecord(str(tmp_path / "out"), physical=False, smooth_frames=False)
+    assert isinstance(raw, wfdb.Record)
+    assert raw.checksum is not None
+    assert raw.adc_gain is not None
+    assert raw.calc_checksum(expanded=True) == [c % 65536 for c in raw.checksum]
+    assert raw.comments == ["simulated"]
+    assert raw.samps_per_frame == [4, 1]
+    assert original.ecg is not None
+    spread = np.ptp(original.ecg.values)
+    assert 1 / raw.adc_gain[0] < 1e-4 * spread
+
+
+def test_a_small_pulse_on_a_large_offset_keeps_its_shape(tmp_path: Path) -> None:
+    base = record()
+    assert base.ppg is not None
+    original = Record("x", ppg=replace(base.ppg, samples=base.ppg.values + 2400))
+    write(original, tmp_path / "out.hea")
+    again = read(tmp_path / "out.hea").ppg
+    assert again is not None
+    np.testing.assert_allclose(again.values - 2400, base.ppg.values, atol=5e-4)  # float32 at 2400
+
+
+def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SignalError, match="one rate, found 125 and 500 Hz; write "):
+        write(record(500, 125), tmp_path / "out.csv")
+    with pytest.raises(SignalError, match=r"must end in \.hea, \.parquet, \.npz, \.csv"):
+        write(record(), tmp_path / "out.xyz")
+    with pytest.raises(SignalError, match="must exist, found none"):
+        write(record(), tmp_path / "nowhere" / "out.csv")
+    with pytest.raises(SignalError, match="letters, digits"):
+        write(record(), tmp_path / "my record.hea")
+    with pytest.raises(SignalError, match="common frame"):
+        write(record(360.01234567, 62.4725), tmp_path / "out.hea")
+    base = record()
+    assert base.ppg is not None
+    late = replace(base, ppg=replace(base.ppg, start_s=0.0017))
+    with pytest.raises(SignalError, match="whole number of samples"):
+        write(late, tmp_path / "out.hea")
+    with pytest.raises(SignalError, match="whole number of samples"):
+        write(replace(base, ecg=None, ppg=replace(base.ppg, start_s=-1.0)), tmp_path / "out.hea")
+    assert list(tmp_path.iterdir()) == []  # nothing half-written is left
+
+
+def test_a_record_can_be_written_over_its_own_lazy_file(tmp_path: Path) -> None:
+    original = record(500, 125)
+    write(original, tmp_path / "out.hea")
+    write(read(tmp_path / "out.hea").crop(5, 15), tmp_path / "out.hea")
+    assert_same(read(tmp_path / "out.hea"), original.crop(5, 15))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("dataset", ["bidmc", "ludb", "wrist", "welltory", "ppg-bp"])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_real_records_survive(dataset: str, suffix: str, data_root: Path, tmp_path: Path) -> None:
+    original = catalog.load(catalog.entries(dataset, data_root)[0], data_root)
+    write(original, tmp_path / f"out{suffix}")
+    assert_same(read(tmp_path / f"out{suffix}"), original)
