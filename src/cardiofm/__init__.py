@@ -24,20 +24,26 @@ if TYPE_CHECKING:
     from cardiofm.signals import Signal as Signal
     from cardiofm.signals import SignalError as SignalError
 
-_HOME = {
-    "read": "data.readers",
-    "load": "pipeline",
-    "simulate": "data.simulate",
-    **dict.fromkeys(("Record", "Signal", "SignalError", "CheckpointError", "Embedding", "InputSpec"), "signals"),
-}
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = [
+    "CheckpointError",
+    "Embedding",
+    "InputSpec",
+    "Record",
+    "Signal",
+    "SignalError",
+    "__version__",
+    "load",
+    "read",
+    "simulate",
+]
+_HOME = {"read": "data.readers", "load": "pipeline", "simulate": "data.simulate"}  # the others live in signals
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported at first use (PEP 562), so that importing the package costs nothing."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'cardiofm' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"cardiofm.{_HOME[name]}"), name)
+    return getattr(import_module(f"cardiofm.{_HOME.get(name, 'signals')}"), name)
 
 
 def __dir__() -> list[str]:

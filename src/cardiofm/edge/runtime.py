@@ -1,0 +1,95 @@
+"""The network run by ONNX Runtime alone: the same arrays in and out as torch gives.
+
+Shapes: B batch, C channels, N samples, S token steps, D width, Q codebook levels.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.model.checkpoint import WEIGHTS
+from cardiofm.model.encoded import Encoded
+from cardiofm.signals import CheckpointError
+
+ENCODERS = {(0, 1): "encode.onnx", (0,): "encode_ecg.onnx", (1,): "encode_ppg.onnx"}  # by the streams that they run
+DRAW, DECODE = "draw.onnx", "decode.onnx"
+LAYOUT = "weights_layout"  # metadata key: the hash of the weights file's header that a graph's offsets belong to
+
+
+class OnnxBackend:
+    """The graphs of a model folder. Each is loaded at its first use; all read their weights from model.safetensors."""
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        self.folder, self.threads = folder, threads
+        self._sessions: dict[str, Any] = {}
+        for name in (*ENCODERS.values(), DRAW, DECODE):
+            if not (folder / name).is_file():
+                raise CheckpointError(
+                    f"a model folder must hold {name} to run without torch, {folder} lacks it; "
+                    "write the graphs with cardiofm.edge.export.export(folder), or use backend='torch'"
+                )
+
+    def encode(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> Encoded:
+        """Encode windows, running only the streams in `present`."""
+        return Encoded(*self._run(ENCODERS[present], x_BCN, visible_BCN, in_mv_BC))
+
+    def draw(self, tokens_BCSD: NDArray[np.float32], seen_BCS: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
+        return self._run(DRAW, tokens_BCSD, seen_BCS)[0]
+
+    def decode(
+        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
+        return self._run(DECODE, codes_BCSQ, depth_BCS, seen_BCS)[0]
+
+    def _run(self, name: str, *arrays: NDArray) -> list[NDArray]:
+        if name not in self._sessions:
+            self._sessions[name] = self._session(self.folder / name)
+        session = self._sessions[name]
+        names = [i.name for i in session.get_inputs()]
+        return session.run(None, dict(zip(names, arrays, strict=True)))
+
+    def _session(self, path: Path) -> Any:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if self.threads is not None:
+            options.intra_op_num_threads = self.threads
+        try:
+            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own classes, which it does not export
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{path} must be readable by ONNX Runtime: {reason}; export the model again"
+            ) from error
+        if session.get_modelmeta().custom_metadata_map.get(LAYOUT) != self._layout:
+            raise CheckpointError(
+                f"{path} must belong to the {WEIGHTS} beside it, and does not; export the model again"
+            )
+        return session
+
+    @cached_property
+    def _layout(self) -> str:
+        return layout(self.folder)
+
+
+def layout(folder: Path) -> str:
+    """A hash of where each tensor lies in the weights file; other values in the same places leave it unchanged."""
+    import hashlib
+
+    with (folder / WEIGHTS).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return hashlib.sha256(file.read(size)).hexdigest()

@@ -1,0 +1,112 @@
+"""The three things that are asked of the network at use, as torch modules, and torch as the backend that runs them.
+
+`cardiofm.edge.export` writes these same modules as ONNX graphs.
+Shapes: B batch, C channels, N samples, S token steps, D width, Q codebook levels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.encoded import Encoded
+from cardiofm.model.encoder import Tokens
+from cardiofm.model.quantizer import AdaptiveRVQ
+
+
+class Encode(nn.Module):
+    """Windows to the fields of `Encoded`, in its order; only the streams in `present` are run."""
+
+    def __init__(self, model: CardioFM, present: tuple[int, ...] = (0, 1)) -> None:
+        super().__init__()
+        self.model, self.present = model, present
+
+    def forward(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> tuple[Tensor, ...]:
+        model = self.model
+        tokens = model.encoder(x_BCN, visible_BCN, in_mv_BC, self.present)
+        run = {c: self._stream(tokens, c) for c in self.present}
+        blank = [torch.zeros_like(t) for t in run[self.present[0]]]
+        z, seen, codes, worth = (
+            torch.stack(parts, dim=1) for parts in zip(*(run.get(c, blank) for c in range(2)), strict=True)
+        )
+        return model.encoder.embed(tokens), z, seen, codes, worth, tokens.offset_BC, tokens.scale_BC
+
+    def _stream(self, tokens: Tokens, c: int) -> list[Tensor]:
+        z_BSD, seen_BS = cast(Tensor, tokens.z[c]), cast(Tensor, tokens.visible[c])
+        quantizer = cast(AdaptiveRVQ, self.model.quantizer[c])
+        residual, codes = self.model.latent(z_BSD, c), []
+        for q in range(quantizer.config.levels):
+            codes.append(quantizer.nearest(residual, q))
+            residual = residual - quantizer.codebook_QKE[q][codes[-1]]
+        return [z_BSD, seen_BS, torch.stack(codes, dim=-1), self.model.importance(z_BSD, seen_BS, c)]
+
+
+class Draw(nn.Module):
+    """Tokens `(B, C, S, D)`, seen or not, to both waveforms `(B, C, N)`, normalised; what is not seen is filled in."""
+
+    def __init__(self, model: CardioFM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens_BCSD: Tensor, seen_BCS: Tensor) -> Tensor:
+        z: list[Tensor | None] = [tokens_BCSD[:, 0], tokens_BCSD[:, 1]]
+        seen: list[Tensor | None] = [seen_BCS[:, 0], seen_BCS[:, 1]]
+        scale_BC = tokens_BCSD[:, :, 0, 0]  # not used by the drawing, which is in normalised units
+        return self.model.decoder.tokens(Tokens(z, [None, None], seen, scale_BC, scale_BC), tokens_BCSD.shape[2])
+
+
+class Decode(nn.Module):
+    """The first `depth` codes of each token to waveforms `(B, C, N)`, normalised; a stream never seen is 0, unheard."""
+
+    def __init__(self, model: CardioFM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, codes_BCSQ: Tensor, depth_BCS: Tensor, seen_BCS: Tensor) -> Tensor:
+        latents: list[Tensor | None] = []
+        for c, quantizer in enumerate(self.model.quantizer):
+            depth_BS = depth_BCS[:, c] * seen_BCS[:, c].to(depth_BCS.dtype)
+            latents.append(cast(AdaptiveRVQ, quantizer).dequantize(codes_BCSQ[:, c], depth_BS))
+        drawn_BCN = self.model.decoder.codes(latents, [seen_BCS[:, 0], seen_BCS[:, 1]])
+        return drawn_BCN * seen_BCS.any(-1, keepdim=True).to(drawn_BCN.dtype)
+
+
+class TorchBackend:
+    """The network run by torch: numpy in, numpy out."""
+
+    def __init__(self, model: CardioFM | Path, threads: int | None = None) -> None:
+        self.model = (CardioFM.load(model) if isinstance(model, Path) else model).eval()
+        self.device = next(self.model.parameters()).device
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    def encode(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> Encoded:
+        """Encode windows, running only the streams in `present`."""
+        return Encoded(*self._run(Encode(self.model, present), x_BCN, visible_BCN, in_mv_BC))
+
+    def draw(self, tokens_BCSD: NDArray[np.float32], seen_BCS: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
+        return self._run(Draw(self.model), tokens_BCSD, seen_BCS)[0]
+
+    def decode(
+        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
+        return self._run(Decode(self.model), codes_BCSQ, depth_BCS, seen_BCS)[0]
+
+    def _run(self, module: nn.Module, *arrays: NDArray) -> list[NDArray]:
+        with torch.inference_mode():
+            out = module(*(torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in arrays))
+        return [t.cpu().numpy() for t in (out if isinstance(out, tuple) else (out,))]

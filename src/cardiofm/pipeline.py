@@ -1,0 +1,349 @@
+"""Record to embedding and to reconstruction, on one page: cut → encode → (draw | decode) → join.
+
+Shapes: B batch, C channels (ecg, ppg), N samples, S token steps, T tokens of the record, W windows.
+The drawing is the network's everywhere: no sample of the input is copied into a reconstruction, and where the input
+has no sample nothing is drawn unless it was asked to be hidden.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm import weights
+from cardiofm.config import from_dict
+from cardiofm.data.hide import Hidden, Hide
+from cardiofm.data.join import Joiner, restore_gaps
+from cardiofm.data.windows import cut
+from cardiofm.measure.fit import fit
+from cardiofm.model.checkpoint import read_config
+from cardiofm.model.encoded import Backend, Encoded, depths
+from cardiofm.signals import MODALITIES, CheckpointError, Embedding, InputSpec, Record, Signal, SignalError, Window
+
+MIN_S = 1.0  # a channel with less known signal in a window counts as absent there
+OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
+
+
+def load(name_or_folder: str | Path = "base", backend: str | None = None, threads: int | None = None) -> Model:
+    """A released model by its name, or a model folder; run by ONNX Runtime, or by torch with `backend="torch"`.
+
+    Without `backend`, a folder that has no ONNX graphs is run by torch. `threads` limits the processor threads.
+    Raises CheckpointError when the folder is not a complete model.
+    """
+    if backend not in (None, "onnx", "torch"):
+        raise CheckpointError(f"the backend must be 'onnx' or 'torch', found {backend!r}")
+    folder = Path(name_or_folder)
+    if name_or_folder in weights.installed() or not folder.is_dir():
+        folder = weights.folder(str(name_or_folder))
+    config = read_config(folder)
+    torch_only = backend is None and not (folder / "encode.onnx").is_file()
+    if backend == "torch" or torch_only:
+        if importlib.util.find_spec("torch") is None:
+            raise CheckpointError(
+                f"{folder} must hold ONNX graphs, or torch must be installed: pip install 'cardiofm[torch]'"
+                if torch_only
+                else "backend='torch' needs torch: pip install 'cardiofm[torch]'"
+            )
+        from cardiofm.model.backend import TorchBackend
+
+        return Model(config["name"], from_dict(InputSpec, config["spec"]), config, TorchBackend(folder, threads))
+    from cardiofm.edge.runtime import OnnxBackend
+
+    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, OnnxBackend(folder, threads))
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A record beside what the model makes of it; one column of `bits` and `depth` per token of `token_start_s`."""
+
+    record: Record
+    reconstruction: Record  # from the codes
+    embedding: Embedding  # of overlapping windows, see start_s
+    bits: NDArray[np.float32]  # (C, T) spent on each token, NaN where the channel is absent
+    depth: NDArray[np.int64]  # (C, T) codebook levels used, 0…levels
+    token_start_s: NDArray[np.float64]  # (T,) record time
+    prd: dict[str, float]  # modality → 100 * rms(error) / standard deviation, %, over the known samples
+    r: dict[str, float]  # modality → Pearson correlation
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One window of a record with what the network made of it."""
+
+    window: Window  # as the network saw it: what is hidden is not valid
+    code: Encoded  # a batch of one
+    depth_CS: NDArray[np.int64]
+    drawn_CN: NDArray[np.float32]  # in the channels' units, NaN where nothing may be drawn
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded network. `config` is the checkpoint's own, as nested dicts; `spec` is what it accepts."""
+
+    name: str
+    spec: InputSpec
+    config: dict[str, Any]
+    backend: Backend
+
+    @overload
+    def embed(self, records: Record, hop_s: float | None = None, batch: int = 16) -> Embedding: ...
+
+    @overload
+    def embed(self, records: Iterable[Record], hop_s: float | None = None, batch: int = 16) -> list[Embedding]: ...
+
+    def embed(
+        self, records: Record | Iterable[Record], hop_s: float | None = None, batch: int = 16
+    ) -> Embedding | list[Embedding]:
+        """An `Embedding` of a record (one row per window), or a list of them for several records.
+
+        Windows start every `hop_s` seconds (by default the window's length) and are batched across records; a window
+        with less than 1 s of known signal in every channel is skipped, a channel with less counts as absent. A record
+        shorter than the window is padded with nothing. Raises SignalError for a record with no usable window.
+        """
+        found: list[Embedding] = []
+        for one in self.embed_each([records] if isinstance(records, Record) else records, hop_s, batch):
+            if isinstance(one, SignalError):
+                raise one
+            found.append(one)
+        return found[0] if isinstance(records, Record) else found
+
+    def embed_each(
+        self, records: Iterable[Record], hop_s: float | None = None, batch: int = 16
+    ) -> Iterator[Embedding | SignalError]:
+        """Like `embed`, record by record as they are done: the next is read only then.
+
+        A record that cannot be used gives its SignalError in its place.
+        """
+        rows: list[tuple[Window, NDArray[np.float32]]] = []
+        for chunk in _batches(self._items(records, hop_s), batch):
+            windows = [item for _, item in chunk if isinstance(item, Window)]
+            values = iter(self._encode(windows).embedding if windows else ())
+            for record, item in chunk:
+                if isinstance(item, Window):
+                    rows.append((item, next(values)))
+                    continue
+                yield item or _embedding(record.name, rows)
+                rows = []
+
+    def reconstruct(
+        self, record: Record, hide: Hide = None, bits_per_second: float | None = None, batch: int = 16
+    ) -> Record:
+        """The record as the network draws it, each channel on its own clock, rate and unit.
+
+        Nothing hidden: each channel goes through its codes, all levels or as many as `bits_per_second` pays for.
+        `hide`: "ecg", "ppg", or spans [(start_s, end_s), …] of every channel; they are drawn from what is left. A
+        channel that is hidden throughout a window is put into its own unit by its own mean and spread there, and by
+        nothing else; one that the record does not have is drawn at `spec.fs_hz` on the other's clock, in unit "z".
+        Absent samples stay NaN unless they are hidden. Raises SignalError when nothing is left to draw from.
+        """
+        if hide is not None and bits_per_second is not None:
+            raise SignalError("hidden parts are drawn without codes: give either hide or bits_per_second, found both")
+        hidden = Hidden.of(hide, record)
+        joins = self._joiners(record, hidden)
+        for drawn in self._draw(record, hidden, bits_per_second, batch):
+            self._join(record, joins, drawn)
+        return self._record(record, hidden, joins, bits_per_second)
+
+    def analyze(self, record: Record, bits_per_second: float = 256.0, batch: int = 16) -> Analysis:
+        """The reconstruction from codes of `bits_per_second` a channel, its errors, and the embedding, in one pass."""
+        hidden = Hidden.of(None, record)
+        joins, rows = self._joiners(record, hidden), []
+        steps = math.ceil(record.duration_s / self.spec.token_s - 1e-6)
+        depth_CT = np.zeros((2, steps), np.int64)
+        seen_CT = np.zeros((2, steps), bool)
+        for drawn in self._draw(record, hidden, bits_per_second, batch):
+            self._join(record, joins, drawn)
+            rows.append((drawn.window, drawn.code.embedding[0]))
+            first = round((drawn.window.start_s - record.start_s) / self.spec.token_s)
+            stop = min(steps, first + self.spec.tokens)
+            depth_CT[:, first:stop] = drawn.depth_CS[:, : stop - first]
+            seen_CT[:, first:stop] = drawn.code.seen[0, :, : stop - first]
+        made = self._record(record, hidden, joins, bits_per_second)
+        fits = {m: fit(true, drawn) for m in record.present if (true := record.signal(m)) and (drawn := made.signal(m))}
+        return Analysis(
+            record,
+            made,
+            _embedding(record.name, rows),
+            np.where(seen_CT, depth_CT * self._bits_per_code, np.nan).astype(np.float32),
+            depth_CT,
+            np.arange(steps, dtype=np.float64) * self.spec.token_s + record.start_s,
+            {m: fit[0] for m, fit in fits.items()},
+            {m: fit[1] for m, fit in fits.items()},
+            made.notes,
+        )
+
+    @property
+    def _bits_per_code(self) -> float:
+        return math.log2(self.config["quantizer"]["codes"])
+
+    @property
+    def _overlap_s(self) -> float:
+        return math.ceil(OVERLAP_S / self.spec.token_s - 1e-9) * self.spec.token_s
+
+    def _items(
+        self, records: Iterable[Record], hop_s: float | None
+    ) -> Iterator[tuple[Record, Window | SignalError | None]]:
+        """Usable windows of the records in turn; after a record's last one None, or the SignalError that ended it."""
+        for record in records:
+            end = None
+            try:
+                for window, _ in self._windows(record, hop_s):
+                    yield record, window
+            except SignalError as error:
+                end = error
+            yield record, end
+
+    def _windows(
+        self, record: Record, hop_s: float | None, hidden: Hidden | None = None
+    ) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+        """Windows as the network may see them, hidden samples not valid, each with what is known `(C, N)` in truth.
+
+        A channel with less than `MIN_S` to see is not valid either; windows with nothing to see are left out.
+        """
+        if record.duration_s < MIN_S:
+            raise SignalError(
+                f"record {record.name!r} must last at least {MIN_S:g} s, found {record.duration_s:.3g} s; record longer"
+            )
+        found = False
+        for window in cut(record, self.spec, hop_s):
+            valid_CN = window.valid if hidden is None else window.valid & ~hidden.mask(window.start_s, self.spec)
+            known_C = valid_CN.sum(-1) >= MIN_S * self.spec.fs_hz
+            if known_C.any():
+                found = True
+                quality_C = np.where(known_C, window.quality, np.float32(0))
+                yield replace(window, valid=valid_CN & known_C[:, None], quality=quality_C), window.valid
+        if not found:
+            kind = "signal" if hidden is None or hidden.none else "signal that is not hidden"
+            raise SignalError(
+                f"record {record.name!r} must hold {MIN_S:g} s of {kind} within "
+                f"{self.spec.window_s:g} s, found only absent or constant samples; choose another channel or recording"
+            )
+
+    def _encode(self, windows: list[Window]) -> Encoded:
+        """The windows as one batch, in order; each runs only the streams that it has."""
+        kinds = [tuple(int(c) for c in np.flatnonzero(w.valid.any(-1))) for w in windows]
+        order: list[int] = []
+        parts: list[Encoded] = []
+        for kind in dict.fromkeys(kinds):
+            at = [i for i, k in enumerate(kinds) if k == kind]
+            x, seen, in_mv = (np.stack([getattr(windows[i], n) for i in at]) for n in ("values", "valid", "in_mv"))
+            parts.append(self.backend.encode(np.where(seen, x, np.float32(0)), seen, in_mv, kind))
+            order += at
+        return parts[0] if len(parts) == 1 else Encoded.join(parts).rows(np.argsort(order))
+
+    def _draw(self, record: Record, hidden: Hidden, bits_per_second: float | None, batch: int) -> Iterator[_Drawn]:
+        """The overlapping windows of a record, drawn from codes, or from tokens where something is hidden."""
+        levels = self.config["quantizer"]["levels"]
+        mean_depth = math.inf if bits_per_second is None else bits_per_second * self.spec.token_s / self._bits_per_code
+        if not mean_depth > 0:
+            raise SignalError(f"bits_per_second must be above 0, found {bits_per_second:g}")
+        hop_s = self.spec.window_s - self._overlap_s
+        pairs = self._windows(record, hop_s, hidden)
+        while some := list(islice(pairs, batch)):
+            code = self._encode([window for window, _ in some])
+            depth_BCS = depths(code.worth, code.seen, mean_depth, levels)
+            if hidden.none:
+                drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.seen)
+            else:
+                drawn_BCN = self.backend.draw(code.tokens, code.seen)
+            for i, (window, known_CN) in enumerate(some):
+                one = code.rows(slice(i, i + 1))
+                offset_C, scale_C = self._unit(record, hidden, window, known_CN, one)
+                yield _Drawn(window, one, depth_BCS[i], drawn_BCN[i] * scale_C[:, None] + offset_C[:, None])
+
+    def _unit(
+        self, record: Record, hidden: Hidden, window: Window, known_CN: NDArray[np.bool_], code: Encoded
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Offset and scale `(C,)` that put a drawing into the channels' units; NaN for one that may not be drawn."""
+        offset_C, scale_C = code.offset[0].copy(), code.scale[0].copy()
+        for c, modality in enumerate(MODALITIES):
+            if window.valid[c].any():
+                continue
+            own = window.values[c][known_CN[c]]
+            if not hidden.mask(window.start_s, self.spec)[c].any():
+                offset_C[c] = scale_C[c] = np.nan
+            elif record.signal(modality) is None:
+                offset_C[c], scale_C[c] = 0.0, 1.0
+            elif len(own) >= MIN_S * self.spec.fs_hz:
+                offset_C[c], scale_C[c] = own.mean(dtype=np.float64), own.std(dtype=np.float64)
+            else:
+                offset_C[c] = scale_C[c] = np.nan
+        return offset_C, scale_C
+
+    def _joiners(self, record: Record, hidden: Hidden) -> dict[str, Joiner]:
+        """One for each channel of the record, and one for a channel that is hidden without being there."""
+        out = {}
+        for modality in MODALITIES:
+            signal = record.signal(modality)
+            if signal is not None:
+                start_s, fs_hz, n = signal.start_s, signal.fs_hz, len(signal.samples)
+            elif modality == hidden.modality:
+                start_s, fs_hz = record.start_s, self.spec.fs_hz
+                n = max(1, math.ceil(record.duration_s * fs_hz - 1e-6))
+            else:
+                continue
+            out[modality] = Joiner(
+                self.spec, start_s=start_s, fs_hz=fs_hz, n=n, origin_s=record.start_s, fade_s=self._overlap_s
+            )
+        return out
+
+    def _join(self, record: Record, joins: dict[str, Joiner], drawn: _Drawn) -> None:
+        first = round((drawn.window.start_s - record.start_s) * self.spec.fs_hz)
+        for modality, join in joins.items():
+            join.add(first, drawn.drawn_CN[MODALITIES.index(modality)])
+
+    def _record(
+        self, record: Record, hidden: Hidden, joins: dict[str, Joiner], bits_per_second: float | None
+    ) -> Record:
+        """The joined channels as a record on the original clocks, with a note of what they are."""
+        made: dict[str, Signal] = {}
+        for modality, join in joins.items():
+            values, signal = join.finish(), record.signal(modality)
+            if signal is None:
+                made[modality] = Signal(values, join.fs_hz, "z", modality, join.start_s)
+                continue
+            if modality != hidden.modality:
+                restore_gaps(values, signal, hidden.spans_s)
+            made[modality] = replace(signal, samples=values, inverted=False)
+        rate = "all levels" if bits_per_second is None else f"{bits_per_second:g} bit/s a channel"
+        notes = [
+            *record.notes,
+            f"drawn by the model {self.name!r} from {f'codes, {rate}' if hidden.none else 'tokens'}",
+        ]
+        if record.duration_s < self.spec.window_s:
+            notes.append(f"lasts {record.duration_s:.3g} s, shorter than the window of {self.spec.window_s:g} s")
+        return Record(record.name, made.get("ecg"), made.get("ppg"), record.patient, tuple(notes))
+
+
+def _batches(items: Iterable[tuple[Record, Any]], size: int) -> Iterator[list[tuple[Record, Any]]]:
+    """The items in lists that hold at most `size` windows each, together with the ends between them."""
+    chunk: list[tuple[Record, Any]] = []
+    windows = 0
+    for item in items:
+        chunk.append(item)
+        windows += isinstance(item[1], Window)
+        if windows == size:
+            yield chunk
+            chunk, windows = [], 0
+    if chunk:
+        yield chunk
+
+
+def _embedding(record: str, rows: list[tuple[Window, NDArray[np.float32]]]) -> Embedding:
+    windows = [window for window, _ in rows]
+    return Embedding(
+        record,
+        np.stack([values for _, values in rows]),
+        np.array([w.start_s for w in windows]),
+        np.stack([w.quality for w in windows]),
+        np.stack([w.valid.any(-1) for w in windows]),
+    )
