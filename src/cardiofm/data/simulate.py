@@ -240,21 +240,22 @@ def _ecg(
     *,
     atrial: bool,
 ) -> Floats:
-    """ECG in mV at times `t`. The supports of two beats never overlap, so every sample belongs to one beat."""
+    """ECG in mV at times `t`. The waves of two beats never overlap, so a sample gets one lobe of each kind at most."""
     p, qt_s = person, t_end_s - onset_s
     before_s = np.diff(r_s, prepend=r_s[0] - (r_s[1] - r_s[0]))
     free_s = onset_s - np.concatenate([[-np.inf], t_end_s[:-1]]) - 0.01
-    pr_s = np.minimum(p.pr_s * np.cbrt(before_s), free_s)  # a P wave starts after the T before it, or is left out
+    pr_s = np.clip(
+        p.pr_s * np.cbrt(before_s), 0, np.maximum(free_s, 0)
+    )  # a P wave starts after the T before it, or is left out
     has_p = atrial & ~ectopic & (pr_s > 0.06)
     has_q = ~ectopic & (p.q_mv < 0)
-    start_s = np.where(has_p, onset_s - pr_s, onset_s)
 
     wide = np.where(ectopic, 1.8, 1.0)
     lead_s = r_s - onset_s
     j_s = np.minimum(p.r_to_j_s * wide, 0.35 * qt_s)
     fall_s = p.t_fall * qt_s
     peak_s = t_end_s - fall_s
-    rise_s = np.minimum(p.t_skew * fall_s, peak_s - r_s - 0.5 * j_s)
+    rise_s = np.clip(p.t_skew * fall_s, 0.01, np.maximum(peak_s - r_s - 0.5 * j_s, 0.01))
     height = 1 + p.breath_ecg * np.sin(2 * np.pi * p.breath_hz * r_s)
     t_mv = np.where(ectopic, -0.35 * p.r_mv, p.t_mv)
     p_half_s = np.minimum(0.05, 0.4 * pr_s)
@@ -268,11 +269,12 @@ def _ecg(
         (peak_s, t_mv, rise_s, fall_s),
     ]
 
-    beat = np.clip(np.searchsorted(start_s, t, side="right") - 1, 0, len(r_s) - 1)
     ecg = np.zeros_like(t)
     for centre, mv, rise, fall in waves:
-        if np.any(mv):
-            ecg += (mv * height)[beat] * _lobe(t - centre[beat], rise[beat], fall[beat])
+        first, last = np.searchsorted(t, centre - rise), np.searchsorted(t, centre + fall)
+        beat = np.repeat(np.arange(len(r_s)), last - first)
+        sample = np.arange(len(beat)) + np.repeat(first - np.cumsum(last - first) + (last - first), last - first)
+        ecg[sample] += (mv * height)[beat] * _lobe(t[sample] - centre[beat], rise[beat], fall[beat])
     return ecg
 
 
@@ -303,6 +305,8 @@ def _fibrillation(t: Floats, height_mv: float, rng: np.random.Generator) -> Floa
 
 def _noise(t: Floats, fs_hz: float, noise: float, wander: float, breath_hz: float, rng: np.random.Generator) -> Floats:
     """Half-white, half-pink-like noise of that root mean square, and a baseline wander of that root mean square."""
+    if noise == 0 and wander == 0:
+        return np.zeros_like(t)
     white, walk = rng.normal(0, 1, (2, len(t)))
     keep = math.exp(-2 * math.pi * 3.0 / fs_hz)
     slow = lfilter([math.sqrt(1 - keep**2)], [1, -keep], walk)  # unit variance, 3 Hz corner
