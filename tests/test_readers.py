@@ -238,16 +238,6 @@ def test_a_garbled_file_gives_one_sentence(suffix: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize("keep", [100, 600, 0.5, -200])
-def test_a_truncated_real_edf_gives_one_sentence(keep: float, data_root: Path, tmp_path: Path) -> None:
-    raw = (data_root / "wrist/1.0.0/s2_walk.edf").read_bytes()
-    path = tmp_path / "walk.edf"
-    path.write_bytes(raw[: int(keep * len(raw)) if isinstance(keep, float) else keep])
-    with pytest.raises(SignalError, match=r"^walk\.edf must"):
-        read(path)
-
-
 def test_missing_unknown_empty_and_folder(tmp_path: Path) -> None:
     with pytest.raises(SignalError, match="must exist, found no such file"):
         read(tmp_path / "nothing.csv")
@@ -262,70 +252,6 @@ def test_missing_unknown_empty_and_folder(tmp_path: Path) -> None:
     (tmp_path / "x.dat").write_bytes(b"12")
     with pytest.raises(SignalError, match=r"WFDB header x\.hea beside it"):
         read(tmp_path / "x.dat")
-
-
-def test_no_rate_no_reading(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.sin(np.arange(1000.0)))
-    with pytest.raises(SignalError, match="--ecg or --ppg"):
-        read(tmp_path / "x.npy")
-    with pytest.raises(SignalError, match=r"no sampling rate.*--fs"):
-        read(tmp_path / "x.npy", ppg="1")
-    record = read(tmp_path / "x.npy", ppg="1", fs_hz=100.0)
-    assert record.ppg is not None
-    assert record.ppg.duration_s == 10.0
-    with pytest.raises(SignalError, match="between 20 and 100000 Hz, found 10 Hz"):
-        read(tmp_path / "x.npy", ppg="1", fs_hz=10.0)
-
-
-def test_pickles_are_never_opened(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "sprung",))
-
-    np.save(tmp_path / "x.npy", np.array([Trap()], object), allow_pickle=True)
-    np.savez(tmp_path / "x.npz", ecg=np.array([Trap()], object))
-    for name in ("x.npy", "x.npz"):
-        with pytest.raises(SignalError, match=rf"^{name} must be a whole"):
-            read(tmp_path / name)
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_hdf5_data_outside_the_file_is_refused(tmp_path: Path) -> None:
-    np.arange(1000.0).tofile(tmp_path / "secret.bin")
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.create_dataset("ecg", (1000,), "f8", external=[(str(tmp_path / "secret.bin"), 0, 8000)])
-    with pytest.raises(SignalError, match="must lie in the file itself"):
-        read(tmp_path / "x.h5", fs_hz=100.0)
-
-
-def test_channels_of_an_hdf5_file_may_differ_in_rate_and_start(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        for key, n, fs, start_s in (("ecg/signal", 5000, 500.0, 0.0), ("ppg/signal", 1000, 125.0, 1.5)):
-            file[key] = np.sin(np.arange(n))
-            file[key].parent.attrs.update({"fs": fs, "start_s": start_s})
-    record = read(tmp_path / "x.h5")
-    assert record.ecg is not None
-    assert record.ppg is not None
-    assert (record.ecg.fs_hz, record.ppg.fs_hz, record.ppg.start_s) == (500.0, 125.0, 1.5)
-    assert record.end_s == 10.0
-
-
-def test_a_vital_gap_stays_a_gap_on_the_file_s_clock(tmp_path: Path) -> None:
-    file = VitalFile()
-    packet = np.sin(np.arange(500) / 9.0).astype("f4")
-    file.add_track("A/ECG_II", [{"dt": 1e9 + s, "val": packet} for s in (0, 1, 4)], srate=500, unit="mV")
-    file.add_track("A/PLETH", [{"dt": 1e9 + 2, "val": packet[::5]}], srate=100)
-    file.dtstart, file.dtend = 1e9, 1e9 + 5
-    for packed in (True, False):
-        file.to_vital(str(tmp_path / "x.vital"), packed=packed)
-        record = read(tmp_path / "x.vital")
-        assert record.ecg is not None
-        assert record.ppg is not None
-        assert record.ppg.start_s == pytest.approx(2.0)
-        absent = np.isnan(record.ecg.values)
-        assert absent[1000:2000].all()
-        assert not absent[:1000].any()
-        assert not absent[2000:].any()
 
 
 @pytest.mark.shared
@@ -346,20 +272,7 @@ def test_every_data_set_of_the_house_is_read(data_root: Path) -> None:
         assert record.present == present, pattern
 
 
-@pytest.mark.shared
-def test_a_file_without_names_or_rate_is_read_when_both_are_given(data_root: Path) -> None:
-    path = next(data_root.glob("ppg-bp/1.0/0_subject/100_1.txt"))
-    record = read(path, ppg="1", fs_hz=1000.0)
-    assert record.ppg is not None
-    assert record.ppg.duration_s == pytest.approx(2.1)
-    path = next(data_root.glob("ieee-spc-2015/Training_data/*.mat"))
-    record = read(path, ecg="sig 1", ppg="sig 2", fs_hz=125.0)
-    expected = scipy.io.loadmat(path)["sig"]
-    assert record.ecg is not None
-    np.testing.assert_allclose(record.ecg.values, expected[0], rtol=1e-6)
-
-
-def test_the_shipped_copy_of_a_wfdb_record_under_its_bare_name(tmp_path: Path) -> None:
+def test_a_wfdb_record_goes_by_header_signal_file_or_bare_name(tmp_path: Path) -> None:
     _wfdb("16")(tmp_path, synthetic())
     for name in ("x", "x.hea", "x.dat"):
         assert read(tmp_path / name).name == "x"

@@ -228,11 +228,11 @@ def _ppg_rank(name: str, names: Sequence[str]) -> int | None:
 def _lead_note(name: str, lead: str | None, turned: bool) -> list[str]:
     if lead is None:
         return [f"the lead of ECG channel {name!r} is not stated" + (", turned upside down" if turned else "")]
+    if lead == "ii":
+        return [f"channel {name!r} is turned upside down"] if turned else []
     minus = "-" if turned ^ name.strip().startswith("-") else ""
     pretty = {"avr": "aVR", "avl": "aVL", "avf": "aVF"}.get(lead, lead.upper())
-    if lead != "ii" or minus:
-        return [f"lead {minus}{pretty} instead of lead II"]
-    return [f"channel {name!r} is turned upside down"] if turned else []
+    return [f"lead {minus}{pretty} instead of lead II"]
 
 
 def _list(channels: Sequence[Channel]) -> str:

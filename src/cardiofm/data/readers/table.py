@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from dataclasses import dataclass
@@ -80,7 +81,9 @@ def look(where: str, text: str) -> Form:
 
 def split(line: str, separator: str) -> list[str]:
     """The cells of a line, stripped; runs of blanks separate where the separator is a blank."""
-    return line.split() if separator == " " else [c.strip() for c in line.split(separator)]
+    if separator == " ":
+        return line.split()
+    return [c.strip() for c in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
 
 
 def split_unit(name: str, unit: str = "") -> tuple[str, str]:
@@ -109,7 +112,7 @@ def _clock(path: Path, form: Form, times: tuple[int, np.ndarray] | None, fs_hz: 
 def _columns(path: Path, text: str, form: Form) -> tuple[tuple[int, np.ndarray] | None, dict[int, np.ndarray]]:
     """(column, values) of the time column or None, and every other numeric column."""
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as arrow
 
     body = text.split("\n", form.skip)[form.skip]
     separator = form.separator
@@ -126,11 +129,11 @@ def _columns(path: Path, text: str, form: Form) -> tuple[tuple[int, np.ndarray] 
     time_column = next(iter([*named, *sorted(dated)]), None)
     types = {labels[i]: pa.float64() if i == time_column else pa.float32() for i in numeric}
     types |= {labels[i]: pa.string() for i in set(range(len(labels))) - numeric}
-    table = csv.read_csv(
+    table = arrow.read_csv(
         io.BytesIO(body.encode()),
-        csv.ReadOptions(column_names=labels, use_threads=False),
-        csv.ParseOptions(delimiter=separator, newlines_in_values=False),
-        csv.ConvertOptions(
+        arrow.ReadOptions(column_names=labels, use_threads=False),
+        arrow.ParseOptions(delimiter=separator, newlines_in_values=False),
+        arrow.ConvertOptions(
             column_types=types,
             null_values=sorted({w for e in EMPTY for w in (e, e.upper(), e.title(), "NaN")}),
             strings_can_be_null=True,

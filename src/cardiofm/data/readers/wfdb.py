@@ -89,13 +89,14 @@ def channels(header: Path, digital: bool = False) -> list[Channel]:
     for i, name in enumerate(names):
         pieces = tuple(p for s in segments if (p := _piece(s, name if layout else i)) is not None)
         spf = {p.spf for p in pieces} or {1}
-        units = {p.unit for p in pieces} or {"NU"}
-        if len(spf) > 1 or len(units) > 1:
-            raise SignalError(f"{header.name}: channel {name!r} must keep its rate and unit, found {spf} and {units}")
+        if len(spf) > 1:
+            raise SignalError(f"{header.name}: channel {name!r} must keep its rate, found {spf} samples per frame")
         n_per_frame = spf.pop()
+        units = {p.unit for p in pieces}
+        unit = units.pop() if len(units) == 1 else "NU"
         samples = Lazy(end * n_per_frame, functools.partial(_fetch, header, pieces, n_per_frame, digital))
         fs_hz = float(master.fs) * n_per_frame if stated and master.fs else None
-        found.append(Channel(name, fs_hz, samples, "adu" if digital else units.pop()))
+        found.append(Channel(name, fs_hz, samples, "adu" if digital else unit))
     return found
 
 
@@ -113,12 +114,12 @@ def _multi(header: Path, master: Any) -> tuple[tuple[str, ...], list[Segment]]:
         elif k == 0 and n == 0:
             layout = _segment(path, 0, n).names
         else:
-            segments.append(_segment(path, first, n))
+            segments.append(_segment(path, first, n, master.fs))
         first += n
     return layout, segments
 
 
-def _segment(path: Path, first: int, n: int | None = None) -> Segment:
+def _segment(path: Path, first: int, n: int | None = None, fs_hz: float | None = None) -> Segment:
     """What one single-segment header describes; its signal files must be there, whole."""
     import wfdb
 
@@ -126,6 +127,8 @@ def _segment(path: Path, first: int, n: int | None = None) -> Segment:
     head: Any = wfdb.rdheader(str(path.with_suffix("")))
     if isinstance(head, wfdb.MultiRecord):
         raise SignalError(f"{path.name} must be a single segment, found a multi-segment header")
+    if fs_hz is not None and head.fs != fs_hz:
+        raise SignalError(f"{path.name} must have the rate of its record, {fs_hz:g} Hz, found {head.fs:g} Hz")
     if not head.n_sig:
         return Segment(first, n or 0)
     if n is None:
