@@ -37,10 +37,11 @@ def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
             torch.stft(x.float(), size, size // 2, window=window, center=False, return_complex=True) / size**0.5
             for x in (drawn, target)
         )
-        size_a, size_b = torch.sqrt(a.real**2 + a.imag**2 + 1e-6), b.abs()
+        size_a, size_b = (torch.sqrt(x.real**2 + x.imag**2 + 1e-6) for x in (a, b))
         magnitude = (torch.log1p(10 * size_a) - torch.log1p(10 * size_b)).abs().mean()
         aligned = a.real * b.real + a.imag * b.imag
-        phase = (size_b - aligned / size_a).sum() / size_b.sum().clamp_min(1e-3)
+        energy = b.abs()
+        phase = (energy * (1 - aligned / (size_a * size_b))).sum() / energy.sum().clamp_min(1e-3)
         total = total + magnitude + phase
     return total / len(STFT_WINDOWS)
 

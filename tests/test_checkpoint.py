@@ -1,0 +1,62 @@
+"""A checkpoint folder explains itself, loads to the same network, and is refused in one sentence when damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from cardiofm.model.cardiofm import TINY, CardioFM
+from cardiofm.model.checkpoint import read_config, read_provenance
+from cardiofm.signals import CheckpointError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    CardioFM(TINY).save(tmp_path / "tiny", {"commit": "abc"}, half=False)
+    return tmp_path / "tiny"
+
+
+def test_round_trip_is_exact(folder: Path) -> None:
+    torch.manual_seed(0)
+    made, loaded = CardioFM(TINY), CardioFM.load(folder)
+    assert loaded.config == TINY
+    assert read_provenance(folder) == {"commit": "abc"}
+    for name, tensor in made.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_hub_convention(folder: Path, tmp_path: Path) -> None:
+    model = CardioFM.from_pretrained(str(folder))
+    model.save_pretrained(tmp_path / "again")
+    again = CardioFM.from_pretrained(str(tmp_path / "again"))
+    x, seen = torch.randn(1, 2, 2500), torch.ones(1, 2, 2500, dtype=torch.bool)
+    in_mv = torch.ones(1, 2, dtype=torch.bool)
+    with torch.no_grad():
+        assert torch.allclose(model(x, seen, in_mv), again(x, seen, in_mv), rtol=2e-2, atol=2e-2)  # saved as float16
+
+
+def test_damage_gets_its_sentence(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="found no folder"):
+        read_config(tmp_path / "nothing")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(CheckpointError, match="format 99"):
+        read_config(folder)
+    (folder / "config.json").write_text(json.dumps(config | {"encodr": {}}))
+    with pytest.raises(CheckpointError, match="did you mean 'encoder'"):
+        CardioFM.load(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="must be JSON"):
+        read_config(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(CheckpointError, match="complete model folder"):
+        CardioFM.load(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="lacks model.safetensors"):
+        CardioFM.load(folder)

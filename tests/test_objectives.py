@@ -1,0 +1,107 @@
+"""The pretraining objective: every mode learns, hidden samples do not leak, and two processes see one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from cardiofm.model.cardiofm import TINY, CardioFM
+from cardiofm.train import objectives
+from cardiofm.train.batches import Batch
+from cardiofm.train.objectives import ObjectiveConfig, Pretraining
+
+PAIRED = ("ecg", "ppg")
+
+
+def batch(present: tuple[str, ...] = PAIRED, size: int = 4) -> Batch:
+    torch.manual_seed(1)
+    x = torch.randn(size, 2, 2500).cumsum(-1) * 0.05
+    valid = torch.ones(size, 2, 2500, dtype=torch.bool)
+    valid[:, 1] = "ppg" in present
+    valid[0, :, 400:700] = False
+    return Batch(x * valid, x * valid, valid, torch.ones(size, 2, dtype=torch.bool), present)
+
+
+def objective(**settings: float | int) -> Pretraining:
+    torch.manual_seed(0)
+    return Pretraining(CardioFM(TINY).train(), ObjectiveConfig(**settings), seed=3)  # type: ignore[arg-type]
+
+
+def step_with(learner: Pretraining, mode: str) -> int:
+    """A step whose draw gives that mode."""
+    for step in range(1000, 2000):
+        if learner._mode(np.random.default_rng((learner.seed, step, 7)), True) == mode:
+            return step
+    raise AssertionError(mode)
+
+
+def test_every_parameter_learns() -> None:
+    learner = objective()
+    missing = {name for name, _ in learner.named_parameters()}
+    for mode in ("codec", "masked", "cross"):
+        learner.zero_grad()
+        loss, _ = learner(batch(), step_with(learner, mode))
+        assert torch.isfinite(loss)
+        loss.backward()
+        missing -= {n for n, p in learner.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert not missing
+
+
+@pytest.mark.parametrize("present", [PAIRED, ("ecg",)])
+def test_a_few_steps_lower_the_loss(present: tuple[str, ...]) -> None:
+    learner = objective(codec_share=0.0, cross_share=0.0)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        loss, _ = learner(batch(present), 5)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_hidden_tokens_do_not_reach_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changing only hidden samples of the input changes no drawing."""
+    learner = objective(codec_share=0.0, cross_share=0.0).eval()
+    seen: list[torch.Tensor] = []
+    inner = learner.model.encoder.forward
+
+    def spy(x: torch.Tensor, visible: torch.Tensor, *rest: object) -> object:
+        seen.append(visible.clone())
+        return inner(x, visible, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learner.model.encoder, "forward", spy)
+    drawn: list[torch.Tensor] = []
+    monkeypatch.setattr(learner, "_compare", _keep(drawn))
+    given = batch()
+    learner(given, 1500)
+    noisy = torch.where(seen[0], given.x_BCN, given.x_BCN + 5.0)
+    learner(Batch(noisy, given.target_BCN, given.valid_BCN, given.in_mv_BC, given.present), 1500)
+    assert not seen[0].all()
+    assert torch.equal(drawn[0], drawn[1])
+
+
+def _keep(drawn: list[torch.Tensor]) -> Callable[..., tuple[torch.Tensor, ...]]:
+    def compare(d: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
+        drawn.append(d)
+        return torch.zeros(()), torch.zeros(()), torch.zeros(())
+
+    return compare
+
+
+def test_masks_are_complementary_and_split_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = objective()
+    whole = learner._keep(np.random.default_rng(0), 8, 0.75, torch.device("cpu"))
+    assert whole[0].shape == (8, 31)
+    for ecg, ppg in zip(*whole, strict=True):
+        assert not set(ecg.tolist()) & set(ppg.tolist())
+    halves = []
+    for rank in range(2):
+        monkeypatch.setattr(objectives, "_place", lambda rank=rank: (rank, 2))
+        halves.append(learner._keep(np.random.default_rng(0), 4, 0.75, torch.device("cpu")))
+    for c in range(2):
+        assert torch.equal(torch.cat([h[c] for h in halves]), whole[c])
