@@ -1,0 +1,49 @@
+# demo · test · check · bench · reproduce: each builds .venv first (Python >= 3.11 and a package registry are enough).
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -c constraints.txt
+DATA ?= ../shared/data
+STORE ?= store
+SETS := ptb-xl challenge-2015 challenge-2017 mitdb qtdb nstdb
+
+.PHONY: demo test check bench reproduce clean
+
+demo: .venv/.demo
+	$(BIN)/cardiofm analyze --demo
+
+test: .venv/.all
+	$(BIN)/python -m pytest
+
+check: .venv/.all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/.all
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# The released weights again, from the recordings below DATA: hours of work, resumed where it was stopped.
+reproduce: .venv/.all
+	$(BIN)/cardiofm prepare $(SETS) --data-root $(DATA) --out $(STORE)
+	for name in base tiny; do \
+	  $(BIN)/cardiofm pretrain configs/$$name.toml --store $(STORE) --out runs/$$name && \
+	  $(BIN)/cardiofm export runs/$$name/last/model || exit 1; done
+
+clean:
+	rm -rf .venv
+
+.venv/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CardioFM needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# ONNX Runtime only; no torch.
+.venv/.demo: .venv/.made pyproject.toml constraints.txt
+	$(PIP) -e '.[demo]'
+	touch $@
+
+# torch by its exact version before anything else can ask for another one.
+.venv/.all: .venv/.made pyproject.toml constraints.txt
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[train,export,demo,bench,dev]'
+	touch $@ .venv/.demo
