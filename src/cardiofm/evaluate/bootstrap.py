@@ -1,0 +1,59 @@
+"""Intervals of a statistic over patients: windows of one person are not independent, so people are resampled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Statistic = Literal["mean", "median"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval, in the unit of what was averaged; NaN bounds where there is one patient."""
+
+    value: float
+    low: float
+    high: float
+    patients: int
+    windows: int
+
+
+def interval(
+    values: ArrayLike, patients: Sequence[str], statistic: Statistic = "mean", repeats: int = 2000, seed: int = 0
+) -> Interval:
+    """The statistic over patients of each patient's own (mean of means, median of medians), percentile bootstrap.
+
+    `values (W,)` belong to `patients (W,)`. A value that is not a number is an error: refuse it before.
+
+    >>> interval([1.0, 3.0, 4.0], ["a", "a", "b"]).value  # patient a counts once
+    3.0
+    """
+    found = np.asarray(values, np.float64)
+    if len(found) != len(patients) or not len(found) or not np.isfinite(found).all():
+        raise ValueError(f"values must be finite and as many as patients, found {found.shape} and {len(patients)}")
+    of = np.mean if statistic == "mean" else np.median
+    names, index = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    each = np.array([of(found[index == i]) for i in range(len(names))])
+    value = float(of(each))
+    if len(each) < 2:
+        return Interval(value, math.nan, math.nan, len(each), len(found))
+    drawn = np.random.default_rng(seed).integers(0, len(each), (repeats, len(each)))
+    low, high = np.percentile(of(each[drawn], axis=1), [2.5, 97.5])
+    return Interval(value, float(low), float(high), len(each), len(found))
+
+
+def difference(
+    a: ArrayLike, b: ArrayLike, patients: Sequence[str], statistic: Statistic = "mean", repeats: int = 2000
+) -> Interval:
+    """The statistic of a - b on the same windows (paired), with its interval over patients.
+
+    >>> difference([2.0, 3.0, 5.0], [1.0, 2.0, 4.0], ["a", "b", "c"]).low
+    1.0
+    """
+    return interval(np.asarray(a, np.float64) - np.asarray(b, np.float64), patients, statistic, repeats)

@@ -1,0 +1,94 @@
+"""Windows as the model draws them when parts of one channel are hidden: a batch of windows in, waveforms in units out.
+
+`Model.reconstruct` hides spans of every channel at once; here one channel may stay visible. Where both can do the same
+they give the same numbers (tested).
+Shapes: B batch, C channels (ecg, ppg), N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.model.encoded import Encoded, depths
+from cardiofm.pipeline import MIN_S, Model
+from cardiofm.signals import Window
+
+
+def draw(
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+) -> NDArray[np.float32]:
+    """Both waveforms `(B, C, N)` drawn from the tokens of what is visible, each channel in its own unit.
+
+    A channel with nothing visible is put into its unit by its own true mean and spread, and by nothing else.
+    """
+    drawn = np.zeros(visible_BCN.shape, np.float32)
+    for at, code in _encoded(model, windows, visible_BCN, batch):
+        drawn[at] = model.backend.draw(code.tokens, code.seen)
+        _to_units(drawn, at, code, windows, visible_BCN)
+    return drawn
+
+
+def through_codes(
+    model: Model,
+    windows: Sequence[Window],
+    visible_BCN: NDArray[np.bool_],
+    rates: Sequence[float | None],
+    batch: int = 16,
+) -> list[NDArray[np.float32]]:
+    """Both waveforms `(B, C, N)` from the codes, once for each rate in bit/s a channel (None: all levels)."""
+    book = model.config["quantizer"]
+    per_code = np.log2(book["codes"])
+    drawn = [np.zeros(visible_BCN.shape, np.float32) for _ in rates]
+    for at, code in _encoded(model, windows, visible_BCN, batch):
+        for out, rate in zip(drawn, rates, strict=True):
+            mean_depth = np.inf if rate is None else rate * model.spec.token_s / per_code
+            depth_BCS = depths(code.worth, code.seen, mean_depth, book["levels"])
+            out[at] = model.backend.decode(code.codes, depth_BCS, code.seen)
+            _to_units(out, at, code, windows, visible_BCN)
+    return drawn
+
+
+def unit(window: Window, visible_CN: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and spread `(C,)` of what is visible; of the truth for a channel that is wholly hidden; else 0 and 1."""
+    offset_C, scale_C = np.zeros(2, np.float32), np.ones(2, np.float32)
+    for c in range(2):
+        known = window.values[c][visible_CN[c] if visible_CN[c].any() else window.valid[c]]
+        if len(known) and known.std() > 0:
+            offset_C[c], scale_C[c] = known.mean(dtype=np.float64), known.std(dtype=np.float64)
+    return offset_C, scale_C
+
+
+def _encoded(
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int
+) -> Iterator[tuple[NDArray[np.integer], Encoded]]:
+    """(indices, Encoded) of batches that have the same channels to see."""
+    enough_BC = visible_BCN.sum(-1) >= MIN_S * model.spec.fs_hz
+    if not enough_BC.any(-1).all():
+        raise ValueError("every window must have a channel with at least 1 s to see")
+    for present in ((0, 1), (0,), (1,)):
+        want = np.array([0 in present, 1 in present])
+        rows = np.flatnonzero((enough_BC == want).all(-1))
+        for first in range(0, len(rows), batch):
+            at = rows[first : first + batch]
+            seen = visible_BCN[at] & want[:, None]
+            x = np.stack([windows[i].values for i in at])
+            in_mv = np.stack([windows[i].in_mv for i in at])
+            yield at, model.backend.encode(np.where(seen, x, np.float32(0)), seen, in_mv, present)
+
+
+def _to_units(
+    drawn: NDArray[np.float32],
+    at: NDArray[np.integer],
+    code: Encoded,
+    windows: Sequence[Window],
+    visible_BCN: NDArray[np.bool_],
+) -> None:
+    for row, i in enumerate(at):
+        offset_C, scale_C = unit(windows[i], visible_BCN[i])
+        for c in range(2):
+            if code.seen[row, c].any():
+                offset_C[c], scale_C[c] = code.offset[row, c], code.scale[row, c]
+        drawn[i] = drawn[i] * scale_C[:, None] + offset_C[:, None]

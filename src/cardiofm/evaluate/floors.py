@@ -1,0 +1,106 @@
+"""What costs nothing to be beaten by: simple fillers of a gap, an untrained network, and hand-crafted numbers.
+
+Shapes: B batch, C channels (ecg, ppg), N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.evaluate.drawing import unit
+from cardiofm.pipeline import Model
+from cardiofm.signals import Window
+
+_BANDS_HZ = ((0.5, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 15.0), (15.0, 25.0), (25.0, 40.0))
+
+
+def mean_window(windows: Sequence[Window]) -> NDArray[np.float32]:
+    """The mean of normalised training windows `(C, N)`, spread about 0: what is known before anything is seen."""
+    total, count = np.zeros(windows[0].values.shape), np.zeros(windows[0].values.shape)
+    for window in windows:
+        offset_C, scale_C = unit(window, window.valid)
+        total += window.valid * (window.values - offset_C[:, None]) / scale_C[:, None]
+        count += window.valid
+    return (total / np.maximum(count, 1)).astype(np.float32)
+
+
+def straight_line(x_N: NDArray[np.float32], visible_N: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """`x_N` with what is not visible replaced by lines between the visible neighbours, in the unit of x.
+
+    >>> straight_line(np.float32([0, 9, 9, 3]), np.array([True, False, False, True])).tolist()
+    [0.0, 1.0, 2.0, 3.0]
+    """
+    at = np.arange(len(x_N))
+    return np.interp(at, at[visible_N], x_N[visible_N]).astype(np.float32)
+
+
+def best_match(
+    x_N: NDArray[np.float32], visible_N: NDArray[np.bool_], gap: slice, fs_hz: float, context_s: float = 0.5
+) -> NDArray[np.float32] | None:
+    """The gap filled by the visible stretch whose surroundings correlate best with the gap's own, in the unit of x.
+
+    The stretch is moved to the gap's level by the mean of the surroundings. A beat fills a beat without anybody having
+    to detect one. None where no stretch of that length with its surroundings is visible.
+    """
+    context = round(context_s * fs_hz)
+    first, last = gap.start - context, gap.stop + context
+    near = np.arange(first, last)
+    near = near[((near < gap.start) | (near >= gap.stop)) & (near >= 0) & (near < len(x_N))]
+    near = near[visible_N[near]]
+    if len(near) < context:
+        return None
+    target = x_N[near] - x_N[near].mean()
+    span = np.concatenate([near, np.arange(gap.start, gap.stop)])
+    shifts = np.arange(-span.min(), len(x_N) - span.max())
+    shifts = shifts[visible_N[span[None, :] + shifts[:, None]].all(1)]
+    if not len(shifts):
+        return None
+    around = x_N[near[None, :] + shifts[:, None]]
+    level = around.mean(1, keepdims=True)
+    spread = np.linalg.norm(around - level, axis=1)
+    score = (around - level) @ target / np.where(spread > 0, spread, np.inf)
+    best = int(np.argmax(score))
+    out = x_N.copy()
+    out[gap] = x_N[gap.start + shifts[best] : gap.stop + shifts[best]] - level[best] + x_N[near].mean()
+    return out
+
+
+def untrained(model: Model, windows: Sequence[Window], seed: int = 0) -> Model:
+    """The same network with random weights; its codebooks are k-means of its own latents of `windows`. Needs torch."""
+    import torch
+
+    from cardiofm.config import from_dict
+    from cardiofm.model.backend import TorchBackend
+    from cardiofm.model.cardiofm import CardioFM, ModelConfig
+
+    torch.manual_seed(seed)
+    network = CardioFM(from_dict(ModelConfig, model.config))
+    paired = [w for w in windows if w.valid.any(-1).all()]
+    x, seen, in_mv = (torch.from_numpy(np.stack([getattr(w, n) for w in paired])) for n in ("values", "valid", "in_mv"))
+    with torch.no_grad():
+        tokens = network.encoder(torch.where(seen, x, 0.0), seen, in_mv, (0, 1))
+        network.train()
+        network.quantize(tokens, torch.full((len(paired),), float(network.config.quantizer.levels)))
+    return replace(model, name=f"untrained {model.name}", backend=TorchBackend(network))
+
+
+def hand_crafted(window: Window, fs_hz: float) -> NDArray[np.float32]:
+    """Twenty numbers of a window, ten a channel: mean, sd, skewness, kurtosis and the logarithm of six band shares.
+
+    A channel that is absent gives zeros. No heart rate and no beat detection.
+    """
+    out = np.zeros((2, 10), np.float64)
+    for c in range(2):
+        x = window.values[c][window.valid[c]].astype(np.float64)
+        if len(x) < fs_hz or x.std() == 0:
+            continue
+        z = (x - x.mean()) / x.std()
+        power = np.abs(np.fft.rfft(z * np.hanning(len(z)))) ** 2
+        hz = np.fft.rfftfreq(len(z), 1 / fs_hz)
+        bands = [power[(hz >= low) & (hz < high)].sum() / power.sum() for low, high in _BANDS_HZ]
+        out[c] = [x.mean(), x.std(), (z**3).mean(), (z**4).mean(), *np.log(np.maximum(bands, 1e-6))]
+    return out.ravel().astype(np.float32)

@@ -1,0 +1,59 @@
+"""How well a drawn waveform fits the true one over the same samples; a constant drawing is scored, not refused.
+
+`cardiofm.measure.fit` gives the same PRD and r for channels; it refuses a constant drawing, which here is a floor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def prd(true_n: NDArray[np.floating], drawn_n: NDArray[np.floating]) -> float:
+    """100 * rms(error) / standard deviation of the truth, in % (PRDN: the truth's mean is removed).
+
+    Drawing the truth's own mean gives 100. NaN where the truth is constant.
+
+    >>> round(prd(np.array([0.0, 2.0]), np.array([1.0, 1.0])), 1)
+    100.0
+    """
+    x, y = np.asarray(true_n, np.float64), np.asarray(drawn_n, np.float64)
+    spread = float(x.std()) if len(x) else 0.0
+    return 100 * float(np.sqrt(np.mean((x - y) ** 2))) / spread if spread > 0 else math.nan
+
+
+def r(true_n: NDArray[np.floating], drawn_n: NDArray[np.floating]) -> float:
+    """Pearson correlation; 0 for a constant drawing, which says nothing of the shape; NaN where the truth is constant.
+
+    >>> r(np.array([1.0, 2.0, 3.0]), np.array([5.0, 5.0, 5.0]))
+    0.0
+    """
+    x, y = np.asarray(true_n, np.float64), np.asarray(drawn_n, np.float64)
+    if len(x) < 2 or x.std() == 0:
+        return math.nan
+    x, y = x - x.mean(), y - y.mean()
+    spread = math.sqrt(float(x @ x) * float(y @ y))
+    rounding = 1e-9 * float(np.abs(drawn_n).max()) * math.sqrt(len(x))  # of a constant, which is not exactly 0
+    return float(x @ y) / spread if float(np.sqrt(y @ y)) > rounding else 0.0
+
+
+def r_at_best_lag(
+    true_n: NDArray[np.floating], drawn_n: NDArray[np.floating], fs_hz: float, reach_s: float = 1.0
+) -> float:
+    """The highest Pearson correlation when the drawing may be moved by up to `reach_s` either way.
+
+    For a channel drawn from the other one where the monitor delays the PPG by an unknown, fixed time. Over a whole
+    beat's reach it rises by chance too, so it only means something beside a floor that is scored in the same way.
+
+    >>> x = np.sin(np.arange(1000) / 10)
+    >>> round(r_at_best_lag(x[:-20], x[20:], 100.0), 3)
+    1.0
+    """
+    reach = min(round(reach_s * fs_hz), len(true_n) // 2)
+    step = max(1, round(fs_hz / 125))
+    n, best = len(true_n), -1.0
+    for lag in range(-reach, reach + 1, step):
+        best = max(best, r(true_n[max(0, lag) : n + min(0, lag)], drawn_n[max(0, -lag) : n - max(0, lag)]))
+    return best if n > 1 and np.std(true_n) > 0 else math.nan
