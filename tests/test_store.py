@@ -222,6 +222,7 @@ def test_noise_is_in_mv_at_the_stores_rate(data_root, home, tmp_path):
     noise = Store(tmp_path / "out").noise
     assert {kind: x.shape for kind, x in noise.items()} == dict.fromkeys(("bw", "em", "ma"), (2, 300_000))
     source, _ = wfdb.rdsamp(str(data_root / "nstdb" / "1.0.0" / "ma"), sampto=360 * 1200)
+    assert source is not None
     assert noise["ma"].std(axis=1) == pytest.approx(source.std(axis=0), rel=0.05)
 
 
