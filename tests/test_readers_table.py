@@ -74,6 +74,16 @@ def test_empty_cells_stay_empty(tmp_path: Path) -> None:
     assert np.isnan(record.ecg.values).nonzero()[0].tolist() == list(range(50, 56))
 
 
+def test_a_micro_sign_of_one_byte_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(
+        ("time_s,II (µV)\n" + "".join(f"{k / 100},{k}\n" for k in range(50))).encode("latin-1")
+    )
+    record = read(tmp_path / "x.csv")
+    assert record.ecg is not None
+    assert record.ecg.unit == "mV"
+    assert record.ecg.values[40] == pytest.approx(0.04)
+
+
 def test_without_a_header_numbers_name_the_columns(tmp_path: Path) -> None:
     record = _read(tmp_path, _rows(_seconds()), ecg="2", ppg="3")
     assert record.ppg is not None
@@ -102,6 +112,8 @@ def test_samples_counted_in_a_column_are_no_clock(tmp_path: Path) -> None:
         ("time,II\nhello,world\n", "must hold rows of numbers"),
         ("time,II\n0.0,1\n0.01,2\n0.02,3\n0.03\n", r"^x\.csv must be a whole CSV file"),
         ("time_s,II\n" + "".join(f"{k / 10},{k % 7}\n" for k in range(50)), "found 10 Hz"),
+        ("time,II\n" + "x1y,0.5\n" * 50, "must hold rows of numbers"),
+        ("time,II,PLETH\n" + "noon,0.5,1\n" * 50, "time column 'time' must hold numbers or dates, found 'noon'"),
         ("time_s,RESP\n" + "".join(f"{k / 100},{k}\n" for k in range(50)), "found only RESP"),
         ("time_s,II\n" + "".join(f"{k / 100},0.25\n" for k in range(50)), "found the constant value 0.25"),
         ("time_s,II\n" + "".join(f"{k / 100},\n" for k in range(50)), "found no sample at all"),
@@ -134,7 +146,8 @@ def test_clocks_rounded_to_milliseconds_are_even() -> None:
     for fs_hz in (360.0, 256.0, 62.5, 500.0, 1000.0):
         t = np.round(np.arange(20_000) / fs_hz, 3)
         found = clock.from_times("x", t, 1.0)
-        assert (found.fs_hz, found.times_s) == (fs_hz, None)
+        assert found.fs_hz == fs_hz
+        assert found.times_s is None
 
 
 def test_a_gap_in_an_even_clock_keeps_samples_and_rate() -> None:
@@ -155,7 +168,7 @@ def test_a_phone_camera(data_root: Path) -> None:
     record = read(path)
     assert record.ppg is not None
     assert record.ppg.name == "R"
-    assert 29.0 <= record.ppg.fs_hz <= 31.0
+    assert record.ppg.fs_hz == round(1000.0 / np.median(np.diff(table[:, 0])))
     assert record.duration_s == pytest.approx((table[-1, 0] - table[0, 0]) / 1000.0, abs=0.1)
     at_ms = 1000.0 * np.arange(len(record.ppg.samples)) / record.ppg.fs_hz
     valid = np.isfinite(record.ppg.values)
@@ -194,6 +207,6 @@ def test_parquet_metadata_time_stamps_gaps_and_slices(tmp_path: Path) -> None:
     record = read(tmp_path / "y.parquet")
     assert record.ppg is not None
     assert (record.ppg.fs_hz, record.ppg.start_s) == (100.0, 0.0)
+    pq.write_table(pa.table({"PLETH": PPG}), tmp_path / "z.parquet")
     with pytest.raises(SignalError, match="--fs"):
-        pq.write_table(pa.table({"PLETH": PPG}), tmp_path / "z.parquet")
         read(tmp_path / "z.parquet")

@@ -12,7 +12,13 @@ from cardiofm.data import catalog
 from cardiofm.data.windows import window_at
 from cardiofm.signals import InputSpec, Window
 
-HELD_OUT = ("challenge-2015", "challenge-2017", "mitdb", "qtdb", "ptb-xl")  # pretraining sets, patients never trained on
+HELD_OUT = (
+    "challenge-2015",
+    "challenge-2017",
+    "mitdb",
+    "qtdb",
+    "ptb-xl",
+)  # pretraining sets, patients never trained on
 ZERO_SHOT = ("bidmc", "ludb", "ppg-bp", "ieee-spc-2015", "wrist")  # sets never trained on
 
 

@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         `index` places kept tokens (per stream `(B, V)`) on the grid of `steps`; None means that all were kept.
         """
         full: list[Tensor | None] = []
-        B = len(tokens.offset_BC)
+        B = tokens.offset_BC.shape[0]
         for c, z_BVD in enumerate(tokens.z):
             blank_BSG = self.hidden[c].expand(B, steps, -1)
             seen_BV = tokens.visible[c]
@@ -85,10 +85,10 @@ class Decoder(nn.Module):
     def _draw(self, h: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
         first = next(t for t in h if t is not None)
         B, S = first.shape[:2]
-        grid_BS = ((torch.arange(S, device=first.device) + 0.5) * self.spec.token_s).expand(B, -1)
+        grid_1S = ((torch.arange(S, device=first.device) + 0.5) * self.spec.token_s)[None]
         everywhere = torch.ones(B, S, dtype=torch.bool, device=first.device)
         seen = [None if t is None else everywhere if visible[c] is None else visible[c] for c, t in enumerate(h)]
-        view = View(self.rotary, [None if t is None else grid_BS for t in h], seen, self.spec.token_s)
+        view = View(self.rotary, [None if t is None else grid_1S for t in h], seen, self.spec.token_s)
         for block in self.blocks:
             h = block(h, view)
         blank_BN = first.new_zeros(B, S * self.spec.patch)

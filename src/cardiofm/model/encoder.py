@@ -37,7 +37,8 @@ class EncoderConfig:
 
 @dataclass
 class Tokens:
-    """Encoder output: per stream (ecg, ppg) tokens `(B, V, D)`, their times `(B, V)` s and which are visible `(B, V)`.
+    """Encoder output: per stream (ecg, ppg) tokens `(B, V, D)`, their times in s `(B, V)`, or `(1, V)` where all
+    windows share the grid, and which are visible `(B, V)`.
 
     A stream that was not run is None. `offset` and `scale` `(B, C)` undo the normalisation.
     """
@@ -86,11 +87,11 @@ class Encoder(nn.Module):
             seen_BN = visible_BCN[:, c].to(x_BCN.dtype)
             tokens = self.tokenizer[c](xn_BCN[:, c], seen_BN, log_mv_BC[:, c], in_mv[:, c])
             ok = token_visible(visible_BCN[:, c], self.spec.patch)
-            when = grid_S.expand(len(x_BCN), -1)
+            when = grid_S[None]
             index = keep[c] if keep is not None else None
             if index is not None:
                 tokens = tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
-                ok, when = ok.gather(1, index), when.gather(1, index)
+                ok, when = ok.gather(1, index), when.expand(x_BCN.shape[0], -1).gather(1, index)
             z[c], time[c], visible[c] = tokens, when, ok
         view = View(self.rotary, time, visible, self.spec.token_s)
         for block in self.blocks:

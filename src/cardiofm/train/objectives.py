@@ -28,7 +28,7 @@ PROJECTION = 128
 class ObjectiveConfig:
     """Shares of the modes and weights of the terms."""
 
-    codec_share: float = 0.35  # of the steps
+    codec_share: float = 0.45  # of the steps
     cross_share: float = 0.2  # of the steps with paired batches
     codec_crop_s: float = 4.0  # seconds of each window used in codec steps
     mask_from: float = 0.4  # share of tokens hidden at first …
@@ -39,7 +39,7 @@ class ObjectiveConfig:
     visible_weight: float = 0.3  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
     contrastive_weight: float = 0.2
-    commitment_weight: float = 0.1
+    commitment_weight: float = 0.25
 
 
 class Pretraining(nn.Module):

@@ -247,7 +247,7 @@ def _layout(rows: Rows, unit: str, view: tuple[float, float]) -> Figure:
         axis = {"domain": [bottom, top], "title": {"text": title, "standoff": 6}, "zeroline": False, "anchor": "x"}
         axis |= {"gridcolor": "#eef1f4", "fixedrange": not free, "nticks": 5 if height > 1 else 3}
         layout["yaxis" if k == 1 else f"yaxis{k}"] = axis | (
-            {"title": {"text": ""}, "showgrid": False} if title == "quality" else {}
+            {"title": {"text": ""}, "showgrid": False, "autorange": "reversed"} if title == "quality" else {}
         )
         top = bottom - gap
     layout["xaxis"] = {"title": {"text": unit}, "range": list(view), "anchor": _axis(len(rows)), "gridcolor": "#eef1f4"}

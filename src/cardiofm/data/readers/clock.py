@@ -14,7 +14,7 @@ UNITS_S = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms
 UNITS_S |= {"millisecond": 1e-3, "milliseconds": 1e-3, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0, "minutes": 60.0}
 TIME_WORDS = {"time", "t", "times", "timestamp", "timestamps", "datetime", "date", "elapsed", "unix", "epoch", "clock"}
 PLAUSIBLE_HZ = (20.0, 20_000.0)  # three decades, so that at most one of s, ms, µs, ns fits a step
-ROUNDING_S = 0.5e-3  # half a millisecond: clocks are often written in whole ms
+ROUNDING_S = 1e-3  # clocks are often written in whole ms
 GAP_STEPS = 3.0
 
 
@@ -85,15 +85,16 @@ def from_times(where: str, times: NDArray, unit_s: float | None) -> Clock:
     mean_s, coarse_s = lasts_s / (n - 1), float(steps.max()) * unit_s
     drift_s = float(np.abs(times_s - times_s[0] - np.arange(n) * mean_s).max())
     if drift_s <= max(0.1 * mean_s, 1.02 * ROUNDING_S):
-        return Clock(_round(2 * ROUNDING_S / lasts_s, 1 / mean_s), float(times_s[0]))
+        return Clock(_round(ROUNDING_S / lasts_s, 1 / mean_s), float(times_s[0]))
     repeated = int(np.sum(steps == 0))
     if repeated and coarse_s <= 2 * mean_s and drift_s <= 0.55 * coarse_s:  # stamps rounded to more than one step
         return Clock(_round(coarse_s / lasts_s, 1 / mean_s), float(times_s[0]))
     kept = np.concatenate([[True], steps > 0])
     times_s, steps = times_s[kept], np.diff(times[kept])
     step = float(np.median(steps))
-    single = steps[steps <= 1.5 * step] * unit_s  # not the steps over lost frames; their mean, as stamps are rounded
-    fs_hz = len(single) / float(single.sum())
+    close = steps[np.abs(steps - step) * unit_s <= 1.02 * ROUNDING_S] * unit_s
+    steady = len(close) >= 0.9 * len(steps)  # an even clock with gaps: the mean sees through the rounding of its stamps
+    fs_hz = len(close) / float(close.sum()) if steady else 1.0 / (step * unit_s)
     half = round(2 * fs_hz) / 2
     fs_hz = half if abs(half - fs_hz) < 1e-3 * fs_hz else float(max(1, round(fs_hz)))
     gaps = int(np.sum(steps > GAP_STEPS * step))

@@ -45,10 +45,8 @@ def channels(path: Path, fs_hz: float | None = None) -> list[Channel]:
     for i, values in columns.items():
         factor, unit = in_mv(form.units[i])
         samples = rate.even(values * factor) if rate else np.asarray(values * factor, np.float32)
-        start_s = rate.start_s if rate else 0.0
-        found.append(
-            Channel(form.names[i], rate.fs_hz if rate else fs_hz, samples, unit, start_s, rate.notes if rate else ())
-        )
+        said = (rate.start_s, rate.notes) if rate else (0.0, ())
+        found.append(Channel(form.names[i], rate.fs_hz if rate else fs_hz, samples, unit, *said))
     return found
 
 
@@ -104,66 +102,82 @@ def _clock(path: Path, form: Form, times: tuple[int, np.ndarray] | None, fs_hz: 
     name = form.names[column]
     if fs_hz is not None:
         return clock.Clock(fs_hz, 0.0, notes=(f"time column {name!r} not used: the rate was given",))
-    unit_s = clock.unit_of(form.units[column]) or clock.unit_of(name)
-    dated = clock.parse([form.first_row[column]]) is not None
-    return clock.from_times(f"{path.name}, time column {name!r}", values, 1.0 if dated else unit_s)
+    where = f"{path.name}, time column {name!r}"
+    if clock.parse([form.first_row[column]]) is not None:
+        return clock.from_times(where, values - values[0], 1.0)  # time of day is not the record's clock
+    return clock.from_times(where, values, clock.unit_of(form.units[column]) or clock.unit_of(name))
 
 
 def _columns(path: Path, text: str, form: Form) -> tuple[tuple[int, np.ndarray] | None, dict[int, np.ndarray]]:
     """(column, values) of the time column or None, and every other numeric column."""
+    body = text.split("\n", form.skip)[form.skip]
+    width = range(len(form.first_row))
+    dated = [i for i in width if clock.parse([form.first_row[i]]) is not None]
+    time_column = next((i for i in [*width, *dated] if i in dated or clock.is_time(form.names[i])), None)
+    rows = [split(line, form.separator) for line in body.split("\n", 50)[:50] if line.strip()][:-1] or [form.first_row]
+    numeric = {i for i in width if all(_is_number(r[i], form.comma) for r in rows if i < len(r))}
+    headless = form.names[0] == "1" and len(numeric) > 1 and 0 in numeric
+    columns = _parse(body, form, numeric, 0 if headless and time_column is None else time_column)
+    if time_column is None and headless:
+        steps = np.diff(columns[0])
+        if np.all(steps == 1):
+            del columns[0]  # it only numbers the rows
+        elif np.all(steps > 0):
+            time_column = 0
+    kept = {i: v for i, v in columns.items() if i in numeric and i != time_column}
+    kept = {i: v for i, v in kept.items() if form.names[i].lower() not in NOT_CHANNELS}
+    kept = {i: v for i, v in kept.items() if form.names[i] or np.isfinite(v).any()}
+    if time_column is None:
+        return None, kept
+    times = columns[time_column]
+    if time_column not in numeric:
+        parsed = clock.parse([str(v) for v in times])
+        if parsed is None:
+            raise SignalError(
+                f"{path.name}: time column {form.names[time_column]!r} must hold numbers or dates, found "
+                f"{form.first_row[time_column][:40]!r}; give the rate in Hz with --fs"
+            )
+        times = parsed
+    return (time_column, times), kept
+
+
+def _parse(body: str, form: Form, numeric: set[int], time_column: int | None) -> dict[int, np.ndarray]:
+    """The numeric columns (float32, the time float64) and the time column, whatever it holds."""
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    body = text.split("\n", form.skip)[form.skip]
     separator = form.separator
     if separator == " ":
         body, separator = re.sub(r"(?m)^[ \t]+|[ \t\r]+$", "", body), "\t"
         body = re.sub(r"[ \t]+", "\t", body)
     labels = [str(i) for i in range(len(form.first_row))]
-    dated = {i for i, c in enumerate(form.first_row) if clock.parse([c]) is not None}
-    named = [i for i, n in enumerate(form.names) if clock.is_time(n)]
-    sample = [split(line, form.separator) for line in body.split("\n", 50)[:50] if line.strip()][:-1] or [
-        form.first_row
-    ]
-    numeric = {i for i in range(len(labels)) if all(_is_number(r[i], form.comma) for r in sample if i < len(r))}
-    time_column = next(iter([*named, *sorted(dated)]), None)
-    types = {labels[i]: pa.float64() if i == time_column else pa.float32() for i in numeric}
-    types |= {labels[i]: pa.string() for i in set(range(len(labels))) - numeric}
+    kinds = {i: pa.float64() if i == time_column else pa.float32() for i in numeric}
     table = arrow.read_csv(
         io.BytesIO(body.encode()),
         arrow.ReadOptions(column_names=labels, use_threads=False),
         arrow.ParseOptions(delimiter=separator, newlines_in_values=False),
         arrow.ConvertOptions(
-            column_types=types,
+            column_types={label: kinds.get(i, pa.string()) for i, label in enumerate(labels)},
             null_values=sorted({w for e in EMPTY for w in (e, e.upper(), e.title(), "NaN")}),
             strings_can_be_null=True,
             decimal_point="," if form.comma else ".",
         ),
     )
-    columns = {i: table.column(labels[i]).to_numpy(zero_copy_only=False) for i in sorted(numeric)}
-    if time_column is None and form.names[0] == "1" and len(numeric) > 1 and _counts(columns.get(0)):
-        del columns[0]  # headerless and the first column only numbers the rows
-    elif time_column is None and form.names[0] == "1" and len(numeric) > 1 and _rises(columns.get(0)):
-        time_column = 0
-        columns[0] = table.column("0").to_numpy(zero_copy_only=False).astype(np.float64)
-    kept = {i: v for i, v in columns.items() if i != time_column and form.names[i].lower() not in NOT_CHANNELS}
-    kept = {i: v for i, v in kept.items() if form.names[i] or np.isfinite(v).any()}
-    if time_column is None:
-        return None, kept
-    if time_column in dated:
-        parsed = clock.parse([str(v) for v in table.column(labels[time_column]).to_pylist()])
-        assert parsed is not None
-        return (time_column, parsed), kept
-    return (time_column, columns[time_column]), kept
+    wanted = sorted(numeric | ({time_column} if time_column is not None else set()))
+    return {i: table.column(labels[i]).to_numpy(zero_copy_only=False) for i in wanted}
 
 
 def _text(path: Path) -> str:
     raw = path.read_bytes()
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16")
+        return raw.decode("utf-16").replace("\r\n", "\n")
     if b"\0" in raw[:4096]:
         raise SignalError(f"{path.name} must be a text table, found binary data; check the file's extension")
-    return raw.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # where the µ of µV is one byte
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _is_number(cell: str, comma: bool) -> bool:
@@ -192,11 +206,3 @@ def _is_label(cell: str) -> bool:
 def _is_unit(cell: str) -> bool:
     word = cell.strip("[]() ").lower()
     return word in MILLIVOLTS or word in clock.UNITS_S or word in {"nu", "", "mmhg", "pm", "bpm", "a.u.", "au", "%"}
-
-
-def _rises(values: np.ndarray | None) -> bool:
-    return values is not None and len(values) > 2 and bool(np.all(np.diff(values) > 0))
-
-
-def _counts(values: np.ndarray | None) -> bool:
-    return values is not None and len(values) > 2 and bool(np.all(np.diff(values) == 1))
