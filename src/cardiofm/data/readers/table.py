@@ -113,7 +113,8 @@ def _columns(path: Path, text: str, form: Form) -> tuple[tuple[int, np.ndarray] 
     body = text.split("\n", form.skip)[form.skip]
     width = range(len(form.first_row))
     dated = [i for i in width if clock.parse([form.first_row[i]]) is not None]
-    time_column = next((i for i in [*width, *dated] if i in dated or clock.is_time(form.names[i])), None)
+    named = [i for i in width if clock.is_time(form.names[i])]
+    time_column = next(iter([*named, *dated]), None)
     rows = [split(line, form.separator) for line in body.split("\n", 50)[:50] if line.strip()][:-1] or [form.first_row]
     numeric = {i for i in width if all(_is_number(r[i], form.comma) for r in rows if i < len(r))}
     headless = form.names[0] == "1" and len(numeric) > 1 and 0 in numeric
