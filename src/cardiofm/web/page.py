@@ -158,6 +158,6 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _picture(figure: pictures.Figure) -> str:
-    text = json.dumps(figure, allow_nan=False).replace("</", "<\\/")
+    text = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")  # a name from a file ends no script
     height = figure["layout"]["height"]
     return f'<div class="picture" style="min-height:{height}px"></div><script type="application/json">{text}</script>'
