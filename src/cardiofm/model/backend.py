@@ -40,11 +40,12 @@ class Encode(nn.Module):
     def _stream(self, tokens: Tokens, c: int) -> list[Tensor]:
         z_BSD, seen_BS = cast(Tensor, tokens.z[c]), cast(Tensor, tokens.visible[c])
         quantizer = cast(AdaptiveRVQ, self.model.quantizer[c])
-        residual, codes = self.model.latent(z_BSD, c), []
+        latent = self.model.latent(tokens, c)
+        residual, codes = latent, []
         for q in range(quantizer.config.levels):
             codes.append(quantizer.nearest(residual, q))
             residual = residual - quantizer.codebook_QKE[q][codes[-1]]
-        return [z_BSD, seen_BS, torch.stack(codes, dim=-1), self.model.importance(z_BSD, seen_BS, c)]
+        return [z_BSD, seen_BS, torch.stack(codes, dim=-1), self.model.importance(tokens, latent, c)]
 
 
 class Draw(nn.Module):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -20,6 +19,7 @@ from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.model.checkpoint import WEIGHTS, read_config, write_config
 from cardiofm.model.decoder import Decoder, DecoderConfig
 from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
+from cardiofm.model.layers import cosines
 from cardiofm.model.quantizer import AdaptiveRVQ, Quantized, QuantizerConfig, water_fill
 from cardiofm.signals import CheckpointError, InputSpec
 
@@ -36,7 +36,7 @@ class ModelConfig:
 
 
 class CardioFM(nn.Module, PyTorchModelHubMixin):
-    """The network. Inputs: x `(B, C, N)` in the channel's unit at `spec.fs_hz`, visible `(B, C, N)` bool, in_mv `(B, C)`.
+    """The network: x `(B, C, N)` in the channel's unit at `spec.fs_hz`, visible `(B, C, N)` bool, in_mv `(B, C)` bool.
 
     `from_pretrained`, `save_pretrained` and `push_to_hub` follow the Hub's convention on a checkpoint folder.
     """
@@ -47,7 +47,14 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         D, E = config.encoder.width, config.quantizer.width
         self.encoder = Encoder(config.encoder, config.spec)
         self.to_code = nn.ModuleList(nn.Linear(D, E) for _ in range(2))
+        self.basis = nn.ModuleList(nn.Linear(config.spec.patch, E, bias=False) for _ in range(2))
         self.worth = nn.ModuleList(nn.Sequential(nn.Linear(D, 64), nn.GELU(), nn.Linear(64, 1)) for _ in range(2))
+        self.slope = nn.Parameter(torch.ones(2))
+        with torch.no_grad():  # the codec starts as a cosine transform coder whose depth follows the energy of a token
+            for c in range(2):
+                self.to_code[c].weight.mul_(0.1)
+                self.basis[c].weight.copy_(cosines(E, config.spec.patch))
+                self.worth[c][2].weight.mul_(0.1)
         self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
         self.decoder = Decoder(config.decoder, config.spec, D, E)
 
@@ -63,19 +70,30 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
             seen_BS = tokens.visible[c]
             if z_BSD is None or seen_BS is None:
                 continue
-            depth_BS = water_fill(self.importance(z_BSD, seen_BS, c), seen_BS, mean_depth_B, levels)
+            latent_BSE = self.latent(tokens, c)
+            depth_BS = water_fill(self.importance(tokens, latent_BSE, c), seen_BS, mean_depth_B, levels)
             if full_B is not None:
                 depth_BS = torch.where(full_B[:, None], float(levels) * seen_BS, depth_BS)
-            out[c] = self.quantizer[c](self.latent(z_BSD, c), seen_BS, depth_BS)
+            out[c] = self.quantizer[c](latent_BSE, seen_BS, depth_BS)
         return out
 
-    def latent(self, z_BSD: Tensor, channel: int) -> Tensor:
-        """What is quantized: tokens mapped to `(B, S, E)`, each of zero mean and unit spread over E."""
-        return F.layer_norm(self.to_code[channel](z_BSD), (self.config.quantizer.width,))
+    def latent(self, tokens: Tokens, channel: int) -> Tensor:
+        """What is quantized, `(B, S, E)`: the token's own samples in a learned basis plus what the encoder adds."""
+        z_BSD, patch_BSP = tokens.z[channel], tokens.patches[channel]
+        assert z_BSD is not None
+        assert patch_BSP is not None
+        return self.to_code[channel](z_BSD) + self.basis[channel](patch_BSP)
 
-    def importance(self, z_BSD: Tensor, seen_BS: Tensor, channel: int) -> Tensor:
-        """How many levels each token `(B, S)` is worth, centred on the window's visible mean."""
-        worth_BS = self.worth[channel](z_BSD)[..., 0]
+    def importance(self, tokens: Tokens, latent_BSE: Tensor, channel: int) -> Tensor:
+        """How many levels each token `(B, S)` is worth, centred on the window's visible mean.
+
+        Rate-distortion theory gives every token levels in proportion to the log of its energy; the rest is learned.
+        """
+        z_BSD, seen_BS = tokens.z[channel], tokens.visible[channel]
+        assert z_BSD is not None
+        assert seen_BS is not None
+        energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
+        worth_BS = self.worth[channel](z_BSD)[..., 0] + self.slope[channel] * energy_BS
         weight = seen_BS.to(worth_BS.dtype)
         mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
         return (worth_BS - mean_B1) * weight

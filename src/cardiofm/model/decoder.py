@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardiofm.model.encoder import Tokens
-from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View
+from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View, cosines
 from cardiofm.signals import InputSpec
 
 READ_WIDTH = 16
@@ -37,6 +37,8 @@ class Readout(nn.Module):
         self.rise = nn.Linear(width, patch * READ_WIDTH)
         self.mix = nn.Conv1d(READ_WIDTH, READ_WIDTH, 9, padding=4)
         self.out = nn.Conv1d(READ_WIDTH, 1, 9, padding=4)
+        with torch.no_grad():  # a small correction at first, so that the direct path of the codes leads
+            self.out.weight.mul_(0.1)
 
     def forward(self, h_BSG: Tensor) -> Tensor:
         h_BRN = self.rise(self.norm(h_BSG)).unflatten(-1, (-1, READ_WIDTH)).flatten(1, 2).transpose(1, 2)
@@ -52,6 +54,9 @@ class Decoder(nn.Module):
         G = config.width
         self.from_tokens = nn.ModuleList(nn.Linear(encoder_width, G) for _ in range(2))
         self.from_codes = nn.ModuleList(nn.Linear(code_width, G) for _ in range(2))
+        self.direct = nn.ModuleList(nn.Linear(code_width, spec.patch, bias=False) for _ in range(2))
+        for linear in self.direct:
+            linear.weight = nn.Parameter(cosines(code_width, spec.patch).T.contiguous())
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.blocks = nn.ModuleList(
             TwoStreamBlock(G, config.heads, config.hidden, spec.token_s) for _ in range(config.depth)
@@ -79,8 +84,14 @@ class Decoder(nn.Module):
         return self._draw(full, [None, None])
 
     def codes(self, latents: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
-        """Waveforms `(B, C, N)` in normalised units from quantized latents `(B, S, E)`; 0 for an absent stream."""
-        return self._draw([None if y is None else self.from_codes[c](y) for c, y in enumerate(latents)], visible)
+        """Waveforms `(B, C, N)` in normalised units from quantized latents `(B, S, E)`; 0 for an absent stream.
+
+        The direct path starts as the inverse cosine transform of each patch; the network corrects it with context.
+        """
+        drawn_BCN = self._draw([None if y is None else self.from_codes[c](y) for c, y in enumerate(latents)], visible)
+        blank_BN = torch.zeros_like(drawn_BCN[:, 0])
+        direct = [blank_BN if y is None else self.direct[c](y).flatten(1) for c, y in enumerate(latents)]
+        return drawn_BCN + torch.stack(direct, dim=1)
 
     def _draw(self, h: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
         first = next(t for t in h if t is not None)

@@ -6,7 +6,7 @@ The 17.11 M parameters of `base` are all of this file: tokenizers, blocks, final
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,8 @@ class Tokens:
     """Encoder output: per stream (ecg, ppg) tokens `(B, V, D)`, their times in s `(B, V)`, or `(1, V)` where all
     windows share the grid, and which are visible `(B, V)`.
 
-    A stream that was not run is None. `offset` and `scale` `(B, C)` undo the normalisation.
+    `patches` are each token's own samples `(B, V, patch)`, normalised, hidden ones 0. A stream that was not run is
+    None. `offset` and `scale` `(B, C)` undo the normalisation.
     """
 
     z: list[Tensor | None]
@@ -48,6 +49,7 @@ class Tokens:
     visible: list[Tensor | None]
     offset_BC: Tensor
     scale_BC: Tensor
+    patches: list[Tensor | None] = field(default_factory=lambda: [None, None])
 
 
 class Encoder(nn.Module):
@@ -83,24 +85,26 @@ class Encoder(nn.Module):
         z: list[Tensor | None] = [None, None]
         time: list[Tensor | None] = [None, None]
         visible: list[Tensor | None] = [None, None]
+        patches: list[Tensor | None] = [None, None]
         for c in present:
             seen_BN = visible_BCN[:, c].to(x_BCN.dtype)
             tokens = self.tokenizer[c](xn_BCN[:, c], seen_BN, log_mv_BC[:, c], in_mv[:, c])
             ok = token_visible(visible_BCN[:, c], self.spec.patch)
-            when = grid_S[None]
+            when = grid_S.expand(len(x_BCN), -1)
+            patch = xn_BCN[:, c].unflatten(-1, (-1, self.spec.patch))
             index = keep[c] if keep is not None else None
             if index is not None:
-                tokens = tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
-                ok, when = ok.gather(1, index), when.expand(x_BCN.shape[0], -1).gather(1, index)
-            z[c], time[c], visible[c] = tokens, when, ok
+                tokens, patch = (t.gather(1, index[..., None].expand(-1, -1, t.shape[-1])) for t in (tokens, patch))
+                ok, when = ok.gather(1, index), when.gather(1, index)
+            z[c], time[c], visible[c], patches[c] = tokens, when, ok, patch
         view = View(self.rotary, time, visible, self.spec.token_s)
         for block in self.blocks:
             z = block(z, view)
         z = [None if t is None else self.norm[c](t) for c, t in enumerate(z)]
-        return Tokens(z, time, visible, offset_BC, scale_BC)
+        return Tokens(z, time, visible, offset_BC, scale_BC, patches)
 
     def embed(self, tokens: Tokens) -> Tensor:
-        """Embedding `(B, embedding)`: per stream mean and spread of the visible tokens, mapped, averaged over streams."""
+        """Embedding `(B, embedding)`: mean and spread of a stream's visible tokens, mapped, averaged over streams."""
         parts, weights = [], []
         for c, z_BVD in enumerate(tokens.z):
             seen_BV = tokens.visible[c]

@@ -132,6 +132,14 @@ class TwoStreamBlock(nn.Module):
         return [None if x_BSD is None else x_BSD + self.ffn[c](x_BSD) for c, x_BSD in enumerate(x)]
 
 
+def cosines(width: int, samples: int) -> Tensor:
+    """The first `width` orthonormal DCT-II vectors of a patch, `(width, samples)` (Ahmed, Natarajan, Rao 1974)."""
+    angle = math.pi / samples * torch.outer(torch.arange(width), torch.arange(samples) + 0.5)
+    basis = torch.cos(angle) * math.sqrt(2 / samples)
+    basis[0] /= math.sqrt(2)
+    return basis
+
+
 class View:
     """What every block needs to know of the tokens: their angles, which may be looked at, and the lags between streams.
 

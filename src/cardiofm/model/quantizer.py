@@ -26,7 +26,7 @@ class QuantizerConfig:
     levels: int = 8  # Q
     codes: int = 256  # K per level, so 8 bits a code
     width: int = 16  # E
-    decay: float = 0.95  # of the moving averages behind the codebooks
+    decay: float = 0.98  # of the moving averages behind the codebooks
     dead: float = 0.2  # a code used less than this share of uniform use is replaced
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.encoder import Tokens
+from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch
 from cardiofm.train.losses import contrastive, huber, spectral
 
@@ -28,14 +29,13 @@ PROJECTION = 128
 class ObjectiveConfig:
     """Shares of the modes and weights of the terms."""
 
-    codec_share: float = 0.45  # of the steps
+    codec_share: float = 0.3  # of the steps
     cross_share: float = 0.2  # of the steps with paired batches
     codec_crop_s: float = 4.0  # seconds of each window used in codec steps
     mask_from: float = 0.4  # share of tokens hidden at first …
     mask_to: float = 0.75  # … and after mask_ramp steps
     mask_ramp: int = 2000
     span_s: float = 0.48  # mean length of a hidden span
-    quantize_from: int = 300  # steps before the codebooks start
     visible_weight: float = 0.3  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
     contrastive_weight: float = 0.2
@@ -56,8 +56,8 @@ class Pretraining(nn.Module):
         present = tuple(("ecg", "ppg").index(m) for m in batch.present)
         mode = self._mode(draw, len(present) == 2)
         if mode == "codec":
-            return self._codec(batch, present, step, draw)
-        return self._masked(batch, present, step, draw) if mode == "masked" else self._cross(batch, step, draw)
+            return self._codec(batch, present, draw)
+        return self._masked(batch, present, step, draw) if mode == "masked" else self._cross(batch, draw)
 
     def _mode(self, draw: np.random.Generator, paired: bool) -> str:
         first, second = draw.random(2)
@@ -66,7 +66,7 @@ class Pretraining(nn.Module):
         return "cross" if paired and second < self.config.cross_share / (1 - self.config.codec_share) else "masked"
 
     def _codec(
-        self, batch: Batch, present: tuple[int, ...], step: int, draw: np.random.Generator
+        self, batch: Batch, present: tuple[int, ...], draw: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, spec = self.model, self.model.config.spec
         tokens_kept = min(spec.tokens, max(1, round(self.config.codec_crop_s / spec.token_s)))
@@ -78,20 +78,19 @@ class Pretraining(nn.Module):
         logs: dict[str, Tensor] = {}
         latents: list[Tensor | None] = [None, None]
         commitment = clean.new_zeros(())
-        if step < self.config.quantize_from:
-            latents = [None if z is None else model.latent(z, c) for c, z in enumerate(tokens.z)]
-        else:
-            for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
-                if quantized is not None:
-                    latents[c] = quantized.latent_BSE
-                    commitment = commitment + quantized.commitment / len(present)
-                    name = ("ecg", "ppg")[c]
-                    logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
-                    logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
+        for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
+            if quantized is not None:
+                latents[c] = quantized.latent_BSE
+                commitment = commitment + quantized.commitment / len(present)
+                name = ("ecg", "ppg")[c]
+                logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
+                logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
         drawn_BCN = model.decoder.codes(latents, tokens.visible)
-        wave, tone, prd = self._compare(drawn_BCN, clean, tokens, valid.float(), present)
+        wave, tone, share_B = self._compare(drawn_BCN, clean, tokens, valid.float(), present)
+        if bool(full_B.any()):
+            logs["codec_prd"] = 100 * share_B[full_B].mean().sqrt()
         loss = wave + self.config.spectral_weight * tone + self.config.commitment_weight * commitment
-        return loss, logs | {"codec_wave": wave, "codec_tone": tone, "commitment": commitment, "codec_prd": prd}
+        return loss, logs | {"codec_wave": wave, "codec_tone": tone, "commitment": commitment}
 
     def _masked(
         self, batch: Batch, present: tuple[int, ...], step: int, draw: np.random.Generator
@@ -114,7 +113,7 @@ class Pretraining(nn.Module):
         loss = wave + self.config.spectral_weight * tone + self.config.contrastive_weight * near
         return loss, {"masked_wave": wave, "masked_tone": tone, "contrastive": near, "hit": hit}
 
-    def _cross(self, batch: Batch, step: int, draw: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def _cross(self, batch: Batch, draw: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Even windows show one side, odd windows (same record) the other: drawing across, and one common embedding."""
         model = self.model
         logs: dict[str, Tensor] = {}
@@ -149,27 +148,25 @@ class Pretraining(nn.Module):
     def _compare(
         self, drawn_BCN: Tensor, target_BCN: Tensor, tokens: Tokens, weight_BCN: Tensor, present: tuple[int, ...]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Waveform error, spectral error and PRD (%) against the target in the encoder's normalised units.
+        """Waveform error and spectral error in normalised units, and the share of each window's energy that is wrong.
 
         A channel that was not shown is normalised by its own valid samples.
         """
         wave, tone = drawn_BCN.new_zeros(()), drawn_BCN.new_zeros(())
-        error, energy = drawn_BCN.new_zeros(()), drawn_BCN.new_zeros(())
+        error_B, energy_B = drawn_BCN.new_zeros(len(drawn_BCN)), drawn_BCN.new_zeros(len(drawn_BCN))
         for c in present:
             weight_BN = weight_BCN[:, c]
             has_BN = (weight_BN > 0).to(drawn_BCN.dtype)
             offset_B, scale_B = tokens.offset_BC[:, c], tokens.scale_BC[:, c]
             if tokens.z[c] is None:
-                count_B = has_BN.sum(-1).clamp_min(1.0)
-                offset_B = (target_BCN[:, c] * has_BN).sum(-1) / count_B
-                centred = (target_BCN[:, c] - offset_B[:, None]) * has_BN
-                scale_B = ((centred**2).sum(-1) / count_B).clamp_min(1e-12).sqrt()
+                _, offset_BC, scale_BC = normalise(target_BCN[:, c : c + 1], has_BN[:, None] > 0)
+                offset_B, scale_B = offset_BC[:, 0], scale_BC[:, 0]
             target_BN = ((target_BCN[:, c] - offset_B[:, None]) / scale_B[:, None]).clamp(-20, 20) * has_BN
             wave = wave + huber(drawn_BCN[:, c], target_BN, weight_BN) / len(present)
             tone = tone + spectral(drawn_BCN[:, c], target_BN, has_BN) / len(present)
-            error = error + (((drawn_BCN[:, c] - target_BN) * has_BN).detach() ** 2).sum()
-            energy = energy + (target_BN**2).sum()
-        return wave, tone, 100 * (error / energy.clamp_min(1e-6)).sqrt()
+            error_B = error_B + (((drawn_BCN[:, c] - target_BN) * has_BN).detach() ** 2).sum(-1)
+            energy_B = energy_B + (target_BN**2).sum(-1)
+        return wave, tone, error_B / energy_B.clamp_min(1e-6)
 
     def _keep(self, draw: np.random.Generator, B: int, share: float, device: torch.device) -> list[Tensor]:
         """Token indices `(B, V)` to keep per stream: spans, the ECG's and the PPG's as far apart as they can be."""
