@@ -90,12 +90,12 @@ class Encoder(nn.Module):
             seen_BN = visible_BCN[:, c].to(x_BCN.dtype)
             tokens = self.tokenizer[c](xn_BCN[:, c], seen_BN, log_mv_BC[:, c], in_mv[:, c])
             ok = token_visible(visible_BCN[:, c], self.spec.patch)
-            when = grid_S.expand(len(x_BCN), -1)
+            when = grid_S[None]  # one grid for all windows, so that the lags are too
             patch = xn_BCN[:, c].unflatten(-1, (-1, self.spec.patch))
             index = keep[c] if keep is not None else None
             if index is not None:
                 tokens, patch = (t.gather(1, index[..., None].expand(-1, -1, t.shape[-1])) for t in (tokens, patch))
-                ok, when = ok.gather(1, index), when.gather(1, index)
+                ok, when = ok.gather(1, index), when.expand(x_BCN.shape[0], -1).gather(1, index)
             z[c], time[c], visible[c], patches[c] = tokens, when, ok, patch
         view = View(self.rotary, time, visible, self.spec.token_s)
         for block in self.blocks:
