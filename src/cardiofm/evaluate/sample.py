@@ -18,8 +18,8 @@ HELD_OUT = (
     "mitdb",
     "qtdb",
     "ptb-xl",
-)  # pretraining sets, patients never trained on
-ZERO_SHOT = ("bidmc", "ludb", "ppg-bp", "ieee-spc-2015", "wrist")  # sets never trained on
+)  # their test patients
+ZERO_SHOT = ("bidmc", "ludb", "ppg-bp", "ieee-spc-2015", "wrist")  # never trained on
 
 
 @dataclass(frozen=True)

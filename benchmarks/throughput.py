@@ -1,0 +1,232 @@
+"""Windows per second of `embed` on this processor: ONNX Runtime and torch beside NeuroKit2 on the same windows.
+
+Writes results/throughput.json. The same real 10-second ECG + PPG windows (BIDMC) go through every way, in turn, in a
+shuffled order that changes each round; values are medians over the rounds, ratios are taken within a round. NeuroKit2
+does clean + peaks of both channels, one window after another. `encode`: prepared windows; `embed`: the whole door, from
+a Record. Peak memory is that of a process of its own that does nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cardiofm import weights
+from cardiofm.data import catalog
+from cardiofm.data.windows import cut
+from cardiofm.evaluate import run
+from cardiofm.evaluate.sample import Piece, summary
+from cardiofm.pipeline import Model, load
+from cardiofm.signals import InputSpec, Record, Window
+
+BATCHES = (1, 16, 128)
+THREADS = (1, 2)
+PEER = "neurokit2"
+SPEC = InputSpec()  # of both models
+Way = Callable[[], int]  # does the work once and says how many windows that were
+
+
+def main() -> None:
+    """Time every way in interleaved rounds, measure memory, print the table, write the results."""
+    parser = run.parser(__doc__, 3, "rounds")
+    parser.add_argument("--memory", nargs=3, metavar=("WAY", "FOLDER", "THREADS"), help="used by the script itself")
+    args = parser.parse_args()
+    records = _records(args.data_root)
+    if args.memory:
+        return _print_memory(*args.memory, record=records[0])
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {"base": _with_graphs(args.model, Path(scratch) / "base"), "tiny": _tiny(Path(scratch) / "tiny")}
+        windows, used = _windows(records)
+        times = _timed(_ways(folders, windows, records[0]), args.limit)
+        memory = _memory(folders, args.data_root)
+    result = run.save(
+        args.out / "throughput.json", "throughput", _rows(times), args.model, summary(used),
+        rounds=args.limit, memory_mib=memory, window_s=SPEC.window_s,
+        peer="NeuroKit2 ecg_clean + ecg_peaks + ppg_clean + ppg_peaks, default methods, window by window",
+        metrics={"windows_per_s": "median over rounds", "ratio": f"to {PEER} in the same round, median"},
+    )  # fmt: skip
+    show(result)
+
+
+def _records(data_root: Path) -> list[Record]:
+    """The first three BIDMC records."""
+    return [catalog.load(entry, data_root) for entry in catalog.entries("bidmc", data_root)[:3]]
+
+
+def _windows(records: list[Record]) -> tuple[list[Window], list[Piece]]:
+    pairs = [(record, window) for record in records for window in cut(record, SPEC)][: max(BATCHES)]
+    return [w for _, w in pairs], [Piece("bidmc", str(r.patient), r.name, w) for r, w in pairs]
+
+
+def _with_graphs(model: str, folder: Path) -> Path:
+    """The model's folder, or a copy with the graphs written where it has none."""
+    source = run.model_folder(model)
+    if (source / "encode.onnx").is_file():
+        return source
+    from cardiofm.edge.export import export
+
+    shutil.copytree(source, folder)
+    export(folder)
+    return folder
+
+
+def _tiny(folder: Path) -> Path:
+    """The released tiny model, or its shape with random weights: the time is the same."""
+    if "tiny" in weights.installed():
+        return _with_graphs("tiny", folder)
+    from cardiofm.model.cardiofm import TINY, CardioFM
+
+    CardioFM(TINY).save(folder / "random")
+    return _with_graphs(str(folder / "random"), folder / "graphs")
+
+
+def _ways(folders: dict[str, Path], windows: list[Window], record: Record) -> dict[tuple[Any, ...], Way]:
+    """Every way by (what, model, backend, threads, batch), warmed up."""
+    ways: dict[tuple[Any, ...], Way] = {}
+    minutes = record.crop(record.start_s, record.start_s + 160.0)
+    for name, folder in folders.items():
+        for threads in THREADS:
+            for backend in ("onnx", "torch"):
+                model = load(folder, backend=backend, threads=threads)
+                for batch in BATCHES:
+                    ways["encode", name, backend, threads, batch] = _encode(model, windows, batch, backend, threads)
+                ways["embed", name, backend, threads, 16] = _embed(model, minutes, backend, threads)
+                _encode(model, windows, 1, backend, threads)()
+    peer = [(w.values[0].astype(float), w.values[1].astype(float)) for w in windows[:16]]
+    ways["clean + peaks", PEER, "numpy", 1, 1] = _peer(peer, round(SPEC.fs_hz))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _peer(peer[:1], round(SPEC.fs_hz))()
+    return ways
+
+
+def _encode(model: Model, windows: list[Window], batch: int, backend: str, threads: int) -> Way:
+    """Batches of prepared windows to embeddings; batch 1 does eight."""
+    some = windows[: max(batch, 8)]
+    x, seen = (np.stack([getattr(w, n) for w in some]) for n in ("values", "valid"))
+    in_mv = np.stack([w.in_mv for w in some])
+
+    def once() -> int:
+        _set_threads(backend, threads)
+        for first in range(0, len(some), batch):
+            at = slice(first, first + batch)
+            model.backend.encode(x[at], seen[at], in_mv[at])
+        return len(some)
+
+    return once
+
+
+def _embed(model: Model, record: Record, backend: str, threads: int) -> Way:
+    def once() -> int:
+        _set_threads(backend, threads)
+        return len(model.embed(record))
+
+    return once
+
+
+def _peer(pairs: list[tuple[Any, Any]], fs_hz: int) -> Way:
+    import neurokit2 as nk
+
+    def once() -> int:
+        for ecg, ppg in pairs:
+            nk.ecg_peaks(nk.ecg_clean(ecg, sampling_rate=fs_hz), sampling_rate=fs_hz)
+            nk.ppg_peaks(nk.ppg_clean(ppg, sampling_rate=fs_hz), sampling_rate=fs_hz)
+        return len(pairs)
+
+    return once
+
+
+def _set_threads(backend: str, threads: int) -> None:
+    """torch's number of threads belongs to the process, not to the model."""
+    if backend == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _timed(ways: dict[tuple[Any, ...], Way], rounds: int) -> dict[tuple[Any, ...], list[float]]:
+    """Windows per second of every way in every round."""
+    times: dict[tuple[Any, ...], list[float]] = {key: [] for key in ways}
+    with Progress(transient=True) as bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        job = bar.add_task("timing", total=rounds * len(ways))
+        for number in range(rounds):
+            order = list(ways)
+            random.Random(number).shuffle(order)
+            for key in order:
+                start_s = time.perf_counter()
+                done = ways[key]()
+                times[key].append(done / (time.perf_counter() - start_s))
+                bar.advance(job)
+    return times
+
+
+def _rows(times: dict[tuple[Any, ...], list[float]]) -> list[dict[str, Any]]:
+    """One row a way: median, lowest and highest round, and the ratio to NeuroKit2."""
+    (peer,) = (v for k, v in times.items() if k[1] == PEER)
+    return [
+        dict(zip(("what", "model", "backend", "threads", "batch"), key, strict=True))
+        | {
+            "metric": "windows_per_s",
+            "value": round(statistics.median(v), 2),
+            "low": round(min(v), 2),
+            "high": round(max(v), 2),
+            "ratio": round(statistics.median(a / b for a, b in zip(v, peer, strict=True)), 3),
+        }
+        for key, v in times.items()
+    ]
+
+
+def _memory(folders: dict[str, Path], data_root: Path) -> dict[str, float]:
+    """Peak memory in MiB of processes that embed 16 windows one way each."""
+    jobs = [(backend, name, str(folder)) for name, folder in folders.items() for backend in ("onnx", "torch")]
+    found = {}
+    for backend, name, folder in [*jobs, (PEER, "", ""), ("reading", "", "")]:
+        command = [sys.executable, __file__, "--data-root", str(data_root), "--memory", backend, folder or "-", "1"]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found[f"{name} {backend}".strip()] = round(json.loads(out)["mib"], 1)
+    return found
+
+
+def _print_memory(way: str, folder: str, threads: str, record: Record) -> None:
+    """Do one thing in this process and print its peak memory; "reading" does nothing beyond reading the records."""
+    minutes = record.crop(record.start_s, record.start_s + 160.0)
+    if way == PEER:
+        pairs = [(w.values[0].astype(float), w.values[1].astype(float)) for w in islice(cut(minutes, SPEC), 16)]
+        _peer(pairs, round(SPEC.fs_hz))()
+    elif way != "reading":
+        load(folder, backend=way, threads=int(threads)).embed(minutes)
+    print(json.dumps({"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table on the terminal."""
+    table = Table(title="windows per second", caption=f"{result['hardware']}; ratio: to {PEER} in the same round")
+    for name in ("what", "model", "backend", "threads", "batch", "windows/s", "lowest - highest", "ratio"):
+        table.add_column(name)
+    for r in result["rows"]:
+        first = (str(r[k]) for k in ("what", "model", "backend", "threads", "batch"))
+        table.add_row(*first, f"{r['value']:.1f}", f"{r['low']:.1f} - {r['high']:.1f}", f"{r['ratio']:.2f}")
+    Console().print(table)
+    Console().print("peak memory, MiB:", ", ".join(f"{k} {v:.0f}" for k, v in result["memory_mib"].items()))
+
+
+if __name__ == "__main__":
+    main()
