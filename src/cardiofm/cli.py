@@ -255,7 +255,9 @@ def export(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> N
     """
     from cardiofm.edge.export import export as run
 
-    run(folder)
+    with progress() as bar:
+        bar.add_task("writing the graphs and checking them against torch", total=None)
+        run(folder)
     typer.echo(f"model: {folder}")
 
 
