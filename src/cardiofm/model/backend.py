@@ -71,10 +71,12 @@ class Decode(nn.Module):
 
     def forward(self, codes_BCSQ: Tensor, depth_BCS: Tensor, seen_BCS: Tensor) -> Tensor:
         latents: list[Tensor | None] = []
+        depths: list[Tensor | None] = []
         for c, quantizer in enumerate(self.model.quantizer):
             depth_BS = depth_BCS[:, c] * seen_BCS[:, c].to(depth_BCS.dtype)
             latents.append(cast(AdaptiveRVQ, quantizer).dequantize(codes_BCSQ[:, c], depth_BS))
-        drawn_BCN = self.model.decoder.codes(latents, [seen_BCS[:, 0], seen_BCS[:, 1]])
+            depths.append(depth_BS)
+        drawn_BCN = self.model.decoder.codes(latents, depths, [seen_BCS[:, 0], seen_BCS[:, 1]])
         return drawn_BCN * seen_BCS.any(-1, keepdim=True).to(drawn_BCN.dtype)
 
 

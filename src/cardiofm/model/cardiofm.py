@@ -5,6 +5,7 @@ Shapes: B batch, C channels (ecg, ppg), N samples, S token steps, D width, E cod
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
 from cardiofm.model.layers import cosines
 from cardiofm.model.quantizer import AdaptiveRVQ, Quantized, QuantizerConfig, water_fill
 from cardiofm.signals import CheckpointError, InputSpec
+
+# What the encoder adds to a token's own cosine transform, and to the worth that follows its energy, starts small and
+# moves slowly, so that the codebooks can follow; without it the latents fell into one dimension (docs/log.md).
+ADDED = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,19 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
     `from_pretrained`, `save_pretrained` and `push_to_hub` follow the Hub's convention on a checkpoint folder.
     """
 
+    basis_EP: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         D, E = config.encoder.width, config.quantizer.width
         self.encoder = Encoder(config.encoder, config.spec)
         self.to_code = nn.ModuleList(nn.Linear(D, E) for _ in range(2))
-        self.basis = nn.ModuleList(nn.Linear(config.spec.patch, E, bias=False) for _ in range(2))
         self.worth = nn.ModuleList(nn.Sequential(nn.Linear(D, 64), nn.GELU(), nn.Linear(64, 1)) for _ in range(2))
         self.slope = nn.Parameter(torch.ones(2))
-        with torch.no_grad():  # the codec starts as a cosine transform coder whose depth follows the energy of a token
-            for c in range(2):
-                self.to_code[c].weight.mul_(0.1)
-                self.basis[c].weight.copy_(cosines(E, config.spec.patch))
-                self.worth[c][2].weight.mul_(0.1)
+        self.register_buffer("basis_EP", cosines(E, config.spec.patch), persistent=False)
         self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
-        self.decoder = Decoder(config.decoder, config.spec, D, E)
+        self.decoder = Decoder(config.decoder, config.spec, D, config.quantizer)
 
     def forward(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> Tensor:
         """The embedding `(B, embedding)` of each window."""
@@ -78,11 +80,11 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         return out
 
     def latent(self, tokens: Tokens, channel: int) -> Tensor:
-        """What is quantized, `(B, S, E)`: the token's own samples in a learned basis plus what the encoder adds."""
+        """What is quantized, `(B, S, E)`: the cosine transform of a token's samples plus what the encoder adds."""
         z_BSD, patch_BSP = tokens.z[channel], tokens.patches[channel]
         assert z_BSD is not None
         assert patch_BSP is not None
-        return self.to_code[channel](z_BSD) + self.basis[channel](patch_BSP)
+        return patch_BSP @ self.basis_EP.T + ADDED * self.to_code[channel](z_BSD)
 
     def importance(self, tokens: Tokens, latent_BSE: Tensor, channel: int) -> Tensor:
         """How many levels each token `(B, S)` is worth, centred on the window's visible mean.
@@ -93,7 +95,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         assert z_BSD is not None
         assert seen_BS is not None
         energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
-        worth_BS = self.worth[channel](z_BSD)[..., 0] + self.slope[channel] * energy_BS
+        worth_BS = ADDED * self.worth[channel](z_BSD)[..., 0] + self.slope[channel] * energy_BS
         weight = seen_BS.to(worth_BS.dtype)
         mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
         return (worth_BS - mean_B1) * weight
@@ -107,6 +109,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
             for name, t in self.state_dict().items()
         }
         save_file(tensors, folder / WEIGHTS)
+        os.chmod(folder / WEIGHTS, 0o644)  # safetensors makes it private; an installed model is everybody's to read
 
     @classmethod
     def load(cls, folder: Path) -> CardioFM:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cardiofm.model.encoder import Tokens
 from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View, cosines
+from cardiofm.model.quantizer import QuantizerConfig
 from cardiofm.signals import InputSpec
 
 READ_WIDTH = 16
@@ -48,15 +49,16 @@ class Readout(nn.Module):
 class Decoder(nn.Module):
     """Draws both channels on the full token grid, from encoder tokens (gaps filled in) or from quantized latents."""
 
-    def __init__(self, config: DecoderConfig, spec: InputSpec, encoder_width: int, code_width: int) -> None:
+    basis_EP: Tensor
+
+    def __init__(self, config: DecoderConfig, spec: InputSpec, encoder_width: int, quantizer: QuantizerConfig) -> None:
         super().__init__()
         self.config, self.spec = config, spec
         G = config.width
         self.from_tokens = nn.ModuleList(nn.Linear(encoder_width, G) for _ in range(2))
-        self.from_codes = nn.ModuleList(nn.Linear(code_width, G) for _ in range(2))
-        self.direct = nn.ModuleList(nn.Linear(code_width, spec.patch, bias=False) for _ in range(2))
-        for linear in self.direct:
-            linear.weight = nn.Parameter(cosines(code_width, spec.patch).T.contiguous())
+        self.from_codes = nn.ModuleList(nn.Linear(quantizer.width + 1, G) for _ in range(2))
+        self.register_buffer("basis_EP", cosines(quantizer.width, spec.patch), persistent=False)
+        self.trust = nn.Parameter(torch.linspace(0.0, -2.5, quantizer.levels + 1).repeat(2, 1))
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.blocks = nn.ModuleList(
             TwoStreamBlock(G, config.heads, config.hidden, spec.token_s) for _ in range(config.depth)
@@ -83,15 +85,26 @@ class Decoder(nn.Module):
             full.append(h_BVG if at is None else blank_BSG.scatter(1, at[..., None].expand_as(h_BVG), h_BVG))
         return self._draw(full, [None, None])
 
-    def codes(self, latents: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
-        """Waveforms `(B, C, N)` in normalised units from quantized latents `(B, S, E)`; 0 for an absent stream.
+    def codes(self, latents: list[Tensor | None], depths: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
+        """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`; 0 for an absent stream.
 
-        The direct path starts as the inverse cosine transform of each patch; the network corrects it with context.
+        Each patch is the inverse cosine transform of its latent plus the network's correction from context; `trust`
+        (log, per depth) makes the correction smaller the more levels were coded, so full depth is not disturbed.
         """
-        drawn_BCN = self._draw([None if y is None else self.from_codes[c](y) for c, y in enumerate(latents)], visible)
-        blank_BN = torch.zeros_like(drawn_BCN[:, 0])
-        direct = [blank_BN if y is None else self.direct[c](y).flatten(1) for c, y in enumerate(latents)]
-        return drawn_BCN + torch.stack(direct, dim=1)
+        h: list[Tensor | None] = [None, None]
+        direct, trust = [], []
+        levels = self.trust.shape[1] - 1
+        for c, (y_BSE, depth_BS) in enumerate(zip(latents, depths, strict=True)):
+            if y_BSE is None or depth_BS is None:
+                continue
+            depth_BS1 = depth_BS.to(y_BSE.dtype)[..., None]
+            h[c] = self.from_codes[c](torch.cat([y_BSE, depth_BS1 / levels], dim=-1))
+            direct.append((c, (y_BSE @ self.basis_EP).flatten(1)))
+            factor_BS1 = self.trust[c][depth_BS.long()].exp()[..., None]
+            trust.append(factor_BS1.expand(-1, -1, self.spec.patch).flatten(1))
+        drawn_BCN = self._draw(h, visible)
+        made = {c: drawn_BCN[:, c] * t + d for (c, d), t in zip(direct, trust, strict=True)}
+        return torch.stack([made.get(c, drawn_BCN[:, c]) for c in range(2)], dim=1)
 
     def _draw(self, h: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
         first = next(t for t in h if t is not None)

@@ -36,7 +36,7 @@ class ObjectiveConfig:
     mask_to: float = 0.75  # … and after mask_ramp steps
     mask_ramp: int = 2000
     span_s: float = 0.48  # mean length of a hidden span
-    visible_weight: float = 0.3  # of visible samples beside hidden ones in masked and cross steps
+    visible_weight: float = 0.1  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
     contrastive_weight: float = 0.2
     commitment_weight: float = 0.25
@@ -77,15 +77,16 @@ class Pretraining(nn.Module):
         depth_B, full_B = self._depths(draw, len(clean), clean.device)
         logs: dict[str, Tensor] = {}
         latents: list[Tensor | None] = [None, None]
+        depths: list[Tensor | None] = [None, None]
         commitment = clean.new_zeros(())
         for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
             if quantized is not None:
-                latents[c] = quantized.latent_BSE
+                latents[c], depths[c] = quantized.latent_BSE, quantized.depth_BS
                 commitment = commitment + quantized.commitment / len(present)
                 name = ("ecg", "ppg")[c]
                 logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
                 logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
-        drawn_BCN = model.decoder.codes(latents, tokens.visible)
+        drawn_BCN = model.decoder.codes(latents, depths, tokens.visible)
         wave, tone, share_B = self._compare(drawn_BCN, clean, tokens, valid.float(), present)
         if bool(full_B.any()):
             logs["codec_prd"] = 100 * share_B[full_B].mean().sqrt()
