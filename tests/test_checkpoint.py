@@ -29,6 +29,10 @@ def test_round_trip_is_exact(folder: Path) -> None:
         assert torch.equal(tensor, loaded.state_dict()[name]), name
 
 
+def test_the_weights_can_be_read_by_everybody(folder: Path) -> None:
+    assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_hub_convention(folder: Path, tmp_path: Path) -> None:
     model = CardioFM.from_pretrained(str(folder))
     model.save_pretrained(tmp_path / "again")

@@ -66,6 +66,8 @@ def test_another_lead_is_said(names: str, note: tuple[str, ...]) -> None:
         ("aVR|II", "aVR", 1, "lead aVR instead of lead II"),
         ("aVR|II", "-aVR", -1, "lead -aVR instead of lead II"),
         ("ECG", "-ecg", -1, "the lead of ECG channel 'ECG' is not stated, turned upside down"),
+        ("-II|II", "-II", -1, "channel '-II' is turned upside down"),  # the file's own "-II", brought to lead II
+        ("-aVR", "--aVR", -1, "lead aVR instead of lead II"),
     ],
 )
 def test_inverted_leads(names: str, wanted: str | None, sign: int, note: str) -> None:
@@ -73,6 +75,38 @@ def test_inverted_leads(names: str, wanted: str | None, sign: int, note: str) ->
     assert found.ecg is not None
     np.testing.assert_array_equal(np.sign(found.ecg.values), sign * np.sign(WAVE))
     assert found.notes == (note,)
+
+
+def test_a_minus_in_front_turns_the_signal() -> None:
+    """`--ecg -II --ppg -R` gives the same samples with the other sign, however they are read."""
+    plain, turned = (record("x", _channels("II|R"), ecg=e, ppg=p) for e, p in (("II", "R"), ("-II", "-R")))
+    for modality in ("ecg", "ppg"):
+        a, b = plain.signal(modality), turned.signal(modality)
+        assert a is not None
+        assert b is not None
+        np.testing.assert_array_equal(b.values, -a.values)
+        np.testing.assert_array_equal(b.read(1, 2), -a.read(1, 2))
+        part = b.crop(1, 2)
+        assert part is not None
+        np.testing.assert_array_equal(part.values, -a.read(1, 2))
+    literal = record("x", _channels("R|-R"), ppg="-R").ppg  # a channel of that very name is meant, as it is
+    assert literal is not None
+    np.testing.assert_array_equal(literal.values, WAVE * 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "name"),
+    [("aVR", None, "-aVR"), ("ECG AVR", None, "-ECG AVR"), ("-aVR", None, "-aVR"), ("aVR", "aVR", "aVR"),
+     ("aVR", "-aVR", "-aVR"), ("-aVR", "--aVR", "aVR")],
+)  # fmt: skip
+def test_lead_avr_is_named_by_what_it_is(names: str, wanted: str | None, name: str) -> None:
+    found = record("x", _channels(names), ecg=wanted).ecg
+    assert found is not None
+    assert found.name == name
+    if name == "-aVR":  # read again under that name it stays as it is
+        again = record("x", [Channel(name, 125.0, found.values)]).ecg
+        assert again is not None
+        np.testing.assert_array_equal(again.values, found.values)
 
 
 def test_names_given_by_the_user_win() -> None:

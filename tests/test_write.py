@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cardiofm.data import catalog
-from cardiofm.data.readers import read
+from cardiofm.data.readers import channels, read
 from cardiofm.data.simulate import simulate
 from cardiofm.data.write import write
 from cardiofm.signals import Record, Signal, SignalError
@@ -34,8 +35,10 @@ def first_s(signal: Signal | None) -> float:
     return signal.start_s + float(np.flatnonzero(np.isfinite(signal.values))[0]) / signal.fs_hz
 
 
-def assert_same(again: Record, original: Record) -> None:
+def assert_same(again: Record, original: Record, suffix: str) -> None:
+    """Parquet and NPZ keep each channel as it is; WFDB and CSV have one clock and fill what is shorter with NaN."""
     assert again.present == original.present
+    own_clocks = suffix in (".parquet", ".npz")
     for modality in original.present:
         a, b = again.signal(modality), original.signal(modality)
         assert a is not None
@@ -43,10 +46,16 @@ def assert_same(again: Record, original: Record) -> None:
         assert a.fs_hz == pytest.approx(b.fs_hz, rel=1e-9)
         assert a.unit == b.unit
         assert first_s(a) == pytest.approx(first_s(b), abs=1e-6)
-        x, y = samples(a), samples(b)
+        if own_clocks:
+            assert a.start_s == b.start_s
+            assert len(a.samples) == len(b.samples)
+        x, y = (a.values, b.values) if own_clocks else (samples(a), samples(b))
         assert len(x) == len(y)
         np.testing.assert_array_equal(np.isnan(x), np.isnan(y))
         assert np.nanmax(np.abs(x - y)) < 1e-4 * np.ptp(y[np.isfinite(y)])
+    longest_frame_s = {".hea": 1.0, ".csv": 1e-6}.get(suffix, 0.0)
+    assert original.end_s <= again.end_s + 1e-6
+    assert again.end_s <= original.end_s + longest_frame_s
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -54,7 +63,7 @@ def test_both_channels_at_one_rate(suffix: str, tmp_path: Path) -> None:
     original = record()
     write(original, tmp_path / f"out{suffix}")
     again = read(tmp_path / f"out{suffix}")
-    assert_same(again, original)
+    assert_same(again, original, suffix)
     assert again.ecg is not None
     assert again.ppg is not None
     assert (again.ecg.name, again.ppg.name) == ("II", "PLETH")
@@ -65,14 +74,14 @@ def test_both_channels_at_one_rate(suffix: str, tmp_path: Path) -> None:
 def test_channels_of_different_rates(suffix: str, rates: tuple[float, float], tmp_path: Path) -> None:
     original = record(*rates)
     write(original, tmp_path / f"out{suffix}")
-    assert_same(read(tmp_path / f"out{suffix}"), original)
+    assert_same(read(tmp_path / f"out{suffix}"), original, suffix)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
 def test_rates_without_a_common_frame(suffix: str, tmp_path: Path) -> None:
     original = record(256, 30.015)
     write(original, tmp_path / f"out{suffix}")
-    assert_same(read(tmp_path / f"out{suffix}"), original)
+    assert_same(read(tmp_path / f"out{suffix}"), original, suffix)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -80,7 +89,7 @@ def test_rates_without_a_common_frame(suffix: str, tmp_path: Path) -> None:
 def test_one_channel_alone(suffix: str, modality: str, tmp_path: Path) -> None:
     original = replace(record(360, 360), **{"ppg" if modality == "ecg" else "ecg": None})
     write(original, tmp_path / f"out{suffix}")
-    assert_same(read(tmp_path / f"out{suffix}"), original)
+    assert_same(read(tmp_path / f"out{suffix}"), original, suffix)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -96,7 +105,7 @@ def test_gaps_stay_gaps_and_starts_differ(suffix: str, tmp_path: Path) -> None:
         ppg=replace(base.ppg, samples=base.ppg.values[:3000], start_s=3.5),
     )
     write(original, tmp_path / f"out{suffix}")
-    assert_same(read(tmp_path / f"out{suffix}"), original)
+    assert_same(read(tmp_path / f"out{suffix}"), original, suffix)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -105,6 +114,8 @@ def test_gaps_stay_gaps_and_starts_differ(suffix: str, tmp_path: Path) -> None:
     [
         ("MLII", "PPG", False),
         ("aVR", "R", True),
+        ("aVR", "R", False),
+        ("-aVR", "R", False),
         ("-II", "BVP", True),
         ("3", "7", False),
         ("V", "wrist_ppg", False),
@@ -121,7 +132,7 @@ def test_any_name_is_found_again_the_same_way_up(
     ecg = replace(base.ecg, name=ecg_name, inverted=inverted)
     original = replace(base, ecg=ecg, ppg=replace(base.ppg, name=ppg_name, inverted=inverted))
     write(original, tmp_path / f"out{suffix}")
-    assert_same(read(tmp_path / f"out{suffix}"), original)
+    assert_same(read(tmp_path / f"out{suffix}"), original, suffix)
 
 
 def test_wfdb_is_read_by_the_reference_library_with_its_checksums(tmp_path: Path) -> None:
@@ -176,7 +187,35 @@ def test_a_record_can_be_written_over_its_own_lazy_file(tmp_path: Path) -> None:
     original = record(500, 125)
     write(original, tmp_path / "out.hea")
     write(read(tmp_path / "out.hea").crop(5, 15), tmp_path / "out.hea")
-    assert_same(read(tmp_path / "out.hea"), original.crop(5, 15))
+    assert_same(read(tmp_path / "out.hea"), original.crop(5, 15), ".hea")
+
+
+def test_a_table_column_of_a_slow_channel_ends_where_the_channel_ends(tmp_path: Path) -> None:
+    write(record(500, 125, 30), tmp_path / "out.parquet")
+    ppg = read(tmp_path / "out.parquet").ppg
+    assert ppg is not None
+    assert ppg.duration_s == 30.0
+    assert np.isfinite(ppg.values).all()
+    table = pq.read_table(tmp_path / "out.parquet").slice(0, 2000)
+    pq.write_table(table, tmp_path / "cut.parquet")
+    with pytest.raises(SignalError, match=r"column 'II' must hold the 15000 samples it states, found 2000 rows"):
+        read(tmp_path / "cut.parquet")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_turned_lead_stays_turned_after_a_crop(suffix: str, tmp_path: Path) -> None:
+    base = record()
+    assert base.ecg is not None
+    down = replace(base.ecg, name="aVR", samples=-base.ecg.values)
+    write(replace(base, ecg=replace(down, name="-aVR", samples=base.ecg.values)), tmp_path / f"in{suffix}")
+    upright = channels.record("x", [channels.Channel("aVR", 250.0, down.values, "mV")])
+    for original in (read(tmp_path / f"in{suffix}"), upright):
+        cropped = original.crop(0.0, 10.0)
+        assert cropped.ecg is not None
+        assert cropped.ecg.name == "-aVR"
+        np.testing.assert_allclose(cropped.ecg.values, base.ecg.read(0.0, 10.0), atol=1e-3)
+        write(cropped, tmp_path / f"out{suffix}")
+        assert_same(read(tmp_path / f"out{suffix}"), cropped, suffix)
 
 
 @pytest.mark.shared
@@ -185,4 +224,4 @@ def test_a_record_can_be_written_over_its_own_lazy_file(tmp_path: Path) -> None:
 def test_real_records_survive(dataset: str, suffix: str, data_root: Path, tmp_path: Path) -> None:
     original = catalog.load(catalog.entries(dataset, data_root)[0], data_root)
     write(original, tmp_path / f"out{suffix}")
-    assert_same(read(tmp_path / f"out{suffix}"), original)
+    assert_same(read(tmp_path / f"out{suffix}"), original, suffix)

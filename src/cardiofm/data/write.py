@@ -62,7 +62,8 @@ def _named(record: Record) -> dict[str, Signal]:
         assert signal is not None
         name = " ".join(re.sub(r"[^\w.+ -]", " ", signal.name).split())
         bare, kind = name.lstrip("-"), modality.upper()
-        tries.append([(modality, label, signal) for label in (name, bare, f"-{bare}", f"{kind} {bare}", kind) if label])
+        labels = (name, bare, f"-{bare}" if signal.inverted else "", f"{kind} {bare}", kind)
+        tries.append([(modality, label, signal) for label in labels if label])
     changing = np.array([0.0, 1.0], np.float32)
     for pick in itertools.product(*tries):
         with contextlib.suppress(SignalError):

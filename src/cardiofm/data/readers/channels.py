@@ -79,6 +79,8 @@ def record(
             notes += _lead_note(channel.name, lead, turned)
         elif turned:
             notes.append(f"channel {channel.name!r} is turned upside down")
+        if modality == "ecg" and lead == "avr" and turned:  # named by what it is now: -aVR, which nobody turns again
+            channel = replace(channel, name=_negative(channel.name.strip()))
         signals[modality] = _signal(name, channel, turned, fs_hz, notes)
         notes += channel.notes
     if not signals:
@@ -90,6 +92,10 @@ def record(
     if origin_s > A_YEAR_S:  # a clock that counts from 1970: the record's own clock starts with its first sample
         signals = {m: replace(s, start_s=s.start_s - origin_s) for m, s in signals.items()}
     return Record(name, signals.get("ecg"), signals.get("ppg"), notes=tuple(dict.fromkeys(notes)))
+
+
+def _negative(name: str) -> str:
+    return name[1:].strip() if name.startswith("-") else f"-{name}"
 
 
 def _signal(name: str, channel: Channel, turned: bool, fs_hz: float | None, notes: list[str]) -> Signal:
@@ -180,8 +186,9 @@ def _words(name: str) -> list[str]:
     return words
 
 
-def _spoken(name: str) -> tuple[bool, list[str]]:
-    return name.strip().startswith("-"), _words(name)
+def _spoken(name: str) -> tuple[int, list[str]]:
+    name = name.strip()
+    return len(name) - len(name.lstrip("-")), _words(name)
 
 
 def _own_words(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Parquet tables: one column per channel, read by row groups; rate and units from metadata or a time column.
 
-Metadata keys that are understood, on the file or (first) on a column: `fs_hz`, `unit`, `start_s`.
+Metadata keys that are understood, on the file or (first) on a column: `fs_hz`, `unit`, `start_s`, and `samples`: how
+many rows of the column are the signal, where a faster channel makes the table longer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cardiofm.data.readers import clock
 from cardiofm.data.readers.channels import Channel, in_mv
 from cardiofm.data.readers.lazy import Lazy, one_sentence
 from cardiofm.data.readers.table import NOT_CHANNELS, split_unit
+from cardiofm.signals import SignalError
 
 
 def channels(path: Path, fs_hz: float | None = None) -> list[Channel]:
@@ -38,13 +40,23 @@ def channels(path: Path, fs_hz: float | None = None) -> list[Channel]:
         name, unit = split_unit(field.name, said.get("unit", ""))
         factor, unit = in_mv(unit)
         fetch = functools.partial(_fetch, path, field.name, edges, factor)
-        samples, start_s, notes = Lazy(int(edges[-1]), fetch), float(said.get("start_s", 0.0)), ()
+        samples = Lazy(_length(path, name, said.get("samples"), int(edges[-1])), fetch)
+        start_s, notes = float(said.get("start_s", 0.0)), ()
         stated = float(said["fs_hz"]) if "fs_hz" in said else fs_hz
         if rate is not None:
             stated, start_s, notes = rate.fs_hz, rate.start_s, rate.notes
             samples = samples if rate.times_s is None else rate.even(samples[:])
         found.append(Channel(name, stated, samples, unit, start_s, notes))
     return found
+
+
+def _length(path: Path, name: str, stated: str | None, rows: int) -> int:
+    """How many of the table's rows belong to the channel: what its metadata states, else all."""
+    if stated is None:
+        return rows
+    if not 0 <= int(stated) <= rows:
+        raise SignalError(f"{path.name}: column {name!r} must hold the {stated} samples it states, found {rows} rows")
+    return int(stated)
 
 
 def _clock(path: Path, file: Any, name: str, fs_hz: float | None) -> clock.Clock:
