@@ -25,3 +25,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data_root() -> Path:
     """The folder of real recordings, laid out as their home archives lay them out."""
     return DATA_ROOT
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a network of the released shape but far smaller, with random weights."""
+    import torch
+
+    from cardiofm.model.cardiofm import CardioFM, ModelConfig
+    from cardiofm.model.decoder import DecoderConfig
+    from cardiofm.model.encoder import EncoderConfig
+    from cardiofm.model.quantizer import QuantizerConfig
+
+    torch.manual_seed(0)
+    model = CardioFM(
+        ModelConfig(
+            name="micro",
+            encoder=EncoderConfig(width=32, depth=1, heads=2, hidden=32, stem=8, embedding=16),
+            quantizer=QuantizerConfig(levels=3, codes=16, width=4),
+            decoder=DecoderConfig(width=32, depth=1, heads=2, hidden=32),
+        )
+    )
+    for quantizer in model.quantizer:
+        quantizer.codebook_QKE.normal_(0.0, 0.5)
+        quantizer.ready.fill_(True)
+    folder = tmp_path_factory.mktemp("models") / "micro"
+    model.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def micro_graphs(micro: Path) -> Path:
+    """The folder of `micro` with its ONNX graphs (the export takes seconds, so it is made once)."""
+    from cardiofm.edge.export import export
+
+    export(micro)
+    return micro

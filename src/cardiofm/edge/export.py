@@ -1,0 +1,160 @@
+"""A model folder to ONNX graphs beside its weights: one copy of the weights, nothing written that differs from torch.
+
+A graph's initialisers are external data inside model.safetensors itself (tensor data start at 8 + header length);
+float16 ones pass through a Cast that ONNX Runtime folds when it loads the graph. Needs torch, onnx and onnxscript.
+Shapes: B batch, C channels, N samples, S token steps, D width, Q codebook levels.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from onnxscript import optimizer
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS, LAYOUT, OnnxBackend, layout
+from cardiofm.model.backend import Decode, Draw, Encode, TorchBackend
+from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.checkpoint import WEIGHTS
+from cardiofm.signals import CheckpointError, InputSpec
+
+OPSET = 20
+TOLERANCE = 1e-3  # of embeddings, tokens and waveforms, graph against torch, relative to their largest value
+SAME_CODES = 0.99  # share: a token between two codes may fall to either
+GRAPH_BYTES = 1 << 20  # a graph that is larger holds weights of its own
+_KINDS = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
+
+
+def export(folder: Path) -> list[Path]:
+    """Write the five graphs of a model folder into it; returns their paths.
+
+    ONNX Runtime must give what torch gives on 1, 3 and 16 windows with gaps and absent channels; otherwise nothing
+    is written and a CheckpointError says what differed.
+    """
+    model = CardioFM.load(folder)
+    torch_backend = TorchBackend(model)
+    windows = _windows(model.config.spec, 2)
+    encoded = torch_backend.encode(*windows)
+    depth = np.full(encoded.seen.shape, 2)
+    jobs: dict[str, tuple[nn.Module, tuple[NDArray, ...]]] = {
+        **{name: (Encode(model, present), windows) for present, name in ENCODERS.items()},
+        DRAW: (Draw(model), (encoded.tokens, encoded.seen)),
+        DECODE: (Decode(model), (encoded.codes, depth, encoded.seen)),
+    }
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as draft:
+        shutil.copyfile(folder / WEIGHTS, Path(draft) / WEIGHTS)
+        for name, (module, arrays) in jobs.items():
+            onnx.save(_attach(_graph(module, arrays), folder), Path(draft) / name)
+        graphs = OnnxBackend(Path(draft), threads=1)
+        for batch in (1, 3, 16):
+            _compare(torch_backend, graphs, _windows(model.config.spec, batch))
+        return [(Path(draft) / name).replace(folder / name) for name in jobs]
+
+
+def _graph(module: nn.Module, arrays: tuple[NDArray, ...]) -> onnx.ModelProto:
+    """The module as a graph of any batch size whose weights are inputs, so that nothing is folded into copies."""
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    tensors = tuple(torch.from_numpy(a) for a in arrays)
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # the other kernels' memory layouts do not export
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(module.eval(), tensors, dynamic_shapes=tuple({0: batch} for _ in tensors))
+        program = torch.onnx.export(exported, (), dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
+    logger.setLevel(level)
+    graph = program.model.graph  # pyright: ignore[reportOptionalMemberAccess]
+    for name in [n for n in graph.initializers if n.startswith("model.") and n[6:] in module.model.state_dict()]:  # pyright: ignore
+        value = graph.initializers.pop(name)
+        value.const_value = None
+        graph.inputs.append(value)
+    optimizer.optimize(program.model)  # pyright: ignore
+    proto = onnx_ir.to_proto(program.model)  # pyright: ignore
+    for node in proto.graph.node:  # traces of the machine that exported
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del proto.graph.value_info[:], proto.graph.metadata_props[:], proto.metadata_props[:]
+    return proto
+
+
+def _attach(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Turn the graph's weight inputs into initialisers that lie in the folder's safetensors file."""
+    header, data_at = _header(folder / WEIGHTS)
+    graph = proto.graph
+    used = {name for node in graph.node for name in node.input}
+    weights = [i for i in graph.input if i.name.startswith("model.")]
+    nodes = list(graph.node)
+    del graph.node[:]
+    for value in weights:
+        graph.input.remove(value)
+        if value.name not in used:
+            continue
+        entry = header[value.name.removeprefix("model.")]
+        half = entry["dtype"] == "F16"
+        begin, end = entry["data_offsets"]
+        tensor = graph.initializer.add()
+        tensor.name = value.name + ".half" if half else value.name
+        tensor.data_type, tensor.data_location = _KINDS[entry["dtype"]], TensorProto.EXTERNAL
+        tensor.dims.extend(entry["shape"])
+        for key, text in (("location", WEIGHTS), ("offset", str(data_at + begin)), ("length", str(end - begin))):
+            tensor.external_data.add(key=key, value=text)
+        if half:
+            graph.node.append(helper.make_node("Cast", [tensor.name], [value.name], to=TensorProto.FLOAT))
+    graph.node.extend(nodes)
+    helper.set_model_props(proto, {LAYOUT: layout(folder)})
+    if proto.ByteSize() > GRAPH_BYTES:
+        raise CheckpointError(f"a graph must hold no weights of its own, found one of {proto.ByteSize()} bytes")
+    return proto
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The table of a safetensors file, and where its data start."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(size)), 8 + size
+
+
+def _windows(spec: InputSpec, batch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Smooth random windows, their visibility and units: gaps in all; from the second on, one channel may be absent."""
+    draw = np.random.default_rng(batch)
+    x_BCN = np.cumsum(draw.normal(size=(batch, 2, spec.samples)), -1) * np.array([[[0.05], [3.0]]])
+    visible_BCN = np.ones(x_BCN.shape, bool)
+    visible_BCN[:, :, spec.samples // 3 : spec.samples // 2] = False
+    visible_BCN[1::3, 1] = False
+    visible_BCN[2::3, 0] = False
+    return x_BCN.astype(np.float32), visible_BCN, np.tile([True, False], (batch, 1))
+
+
+def _compare(
+    truth: TorchBackend, graphs: OnnxBackend, windows: tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+) -> None:
+    """CheckpointError where a graph's output differs from torch's."""
+    for present, name in ENCODERS.items():
+        a, b = truth.encode(*windows, present), graphs.encode(*windows, present)
+        for field in ("embedding", "tokens", "worth", "offset", "scale", "seen"):
+            _close(f"{field} of {name}", getattr(a, field), getattr(b, field))
+        same = float((a.codes == b.codes)[a.seen].mean()) if a.seen.any() else 1.0
+        if same < SAME_CODES:
+            raise CheckpointError(f"codes of {name} must agree with torch, found {same:.1%} the same; nothing written")
+        depth = np.minimum(a.codes.sum(-1) % 9, a.codes.shape[-1])
+        _close(f"waveform of {DRAW}", truth.draw(a.tokens, a.seen), graphs.draw(a.tokens, a.seen))
+        _close(f"waveform of {DECODE}", truth.decode(a.codes, depth, a.seen), graphs.decode(a.codes, depth, a.seen))
+
+
+def _close(what: str, a: NDArray, b: NDArray) -> None:
+    error = float(np.abs(a.astype(np.float64) - b).max() / max(np.abs(a).max(), 1e-6))
+    if not error <= TOLERANCE:
+        raise CheckpointError(f"{what} must agree with torch to {TOLERANCE:g}, found {error:.2g}; nothing written")

@@ -1,0 +1,89 @@
+"""The graphs in a model folder: small, one copy of the weights, and nothing written that differs from torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from cardiofm.edge import export as export_module
+from cardiofm.edge.export import export
+from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS
+from cardiofm.model.cardiofm import CardioFM
+from cardiofm.signals import CheckpointError
+
+GRAPHS = (*ENCODERS.values(), DRAW, DECODE)
+
+
+def test_graphs_read_their_weights_from_the_safetensors_file(micro_graphs: Path) -> None:
+    size = (micro_graphs / "model.safetensors").stat().st_size
+    for name in GRAPHS:
+        assert (micro_graphs / name).stat().st_size < 1 << 20
+        proto = onnx.load(micro_graphs / name, load_external_data=False)
+        outside = [t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+        inside = [t for t in proto.graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL]
+        assert outside
+        for tensor in outside:
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            assert place["location"] == "model.safetensors"
+            assert int(place["offset"]) + int(place["length"]) <= size
+        floats = [t for t in inside if t.data_type == onnx.TensorProto.FLOAT]
+        assert sum(int(np.prod(t.dims)) for t in floats) < 5000  # angles of the rotary position, no weights
+
+
+def test_graphs_tell_nothing_of_the_machine_that_wrote_them(micro_graphs: Path) -> None:
+    for name in GRAPHS:
+        data = (micro_graphs / name).read_bytes()
+        assert b".py" not in data
+        assert b"stack_trace" not in data
+
+
+def test_single_stream_graphs_cost_less(micro_graphs: Path) -> None:
+    both, ecg = (onnx.load(micro_graphs / n, load_external_data=False) for n in ("encode.onnx", "encode_ecg.onnx"))
+    assert len(ecg.graph.node) < 0.7 * len(both.graph.node)
+
+
+def test_new_values_in_the_same_places_need_no_new_graphs(micro_graphs: Path, tmp_path: Path) -> None:
+    from cardiofm.edge.runtime import OnnxBackend
+    from cardiofm.model.backend import TorchBackend
+
+    shutil.copytree(micro_graphs, tmp_path / "next")
+    model = CardioFM.load(micro_graphs)
+    with torch.no_grad():
+        model.encoder.pool[0].weight.mul_(2.0)
+    model.save(tmp_path / "next")
+    windows = export_module._windows(model.config.spec, 2)
+    graph, truth = OnnxBackend(tmp_path / "next", 1), TorchBackend(tmp_path / "next")
+    np.testing.assert_allclose(graph.encode(*windows).embedding, truth.encode(*windows).embedding, rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_is_written_when_a_graph_differs(
+    micro: Path, micro_graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CardioFM.load(micro).save(tmp_path)
+    real, made = export_module._graph, {}
+
+    def wrong(module, arrays):  # the ready graph of the other streams in place of each
+        name = {"Draw": DRAW, "Decode": DECODE}.get(type(module).__name__) or ENCODERS[module.present]
+        proto = onnx.load(micro_graphs / name, load_external_data=False)
+        made[name] = proto
+        return proto
+
+    def attach(proto, folder):
+        for node in proto.graph.node:
+            if node.op_type == "Softmax":
+                node.attribute[0].i = 1
+                break
+        return proto
+
+    assert real is not wrong
+    monkeypatch.setattr(export_module, "_graph", wrong)
+    monkeypatch.setattr(export_module, "_attach", attach)
+    with pytest.raises(CheckpointError, match="must agree with torch"):
+        export(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+    assert set(made) == set(GRAPHS)

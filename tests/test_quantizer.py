@@ -1,0 +1,117 @@
+"""The adaptive residual quantizer: an independent oracle, gradients at every level, budgets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cardiofm.model.encoded import depths
+from cardiofm.model.quantizer import AdaptiveRVQ, QuantizerConfig, water_fill
+
+CONFIG = QuantizerConfig(levels=6, codes=32, width=8)
+
+
+@pytest.fixture
+def quantizer() -> AdaptiveRVQ:
+    torch.manual_seed(1)
+    made = AdaptiveRVQ(CONFIG)
+    made.codebook_QKE.normal_().mul_(0.6 ** torch.arange(CONFIG.levels)[:, None, None])
+    made.ready.fill_(True)
+    return made.eval()
+
+
+def latents() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(3, 50, CONFIG.width, generator=torch.Generator().manual_seed(2)), torch.ones(3, 50).bool()
+
+
+def test_codes_agree_with_an_independent_rvq(quantizer: AdaptiveRVQ) -> None:
+    from vector_quantize_pytorch import ResidualVQ
+
+    oracle = ResidualVQ(dim=CONFIG.width, num_quantizers=CONFIG.levels, codebook_size=CONFIG.codes).eval()
+    for q, layer in enumerate(oracle.layers):
+        layer._codebook.embed.copy_(quantizer.codebook_QKE[q][None])
+    y_BSE, valid_BS = latents()
+    with torch.no_grad():
+        expected_BSE, expected_BSQ, _ = oracle(y_BSE)
+        ours = quantizer(y_BSE, valid_BS, torch.full(valid_BS.shape, float(CONFIG.levels)))
+    assert torch.equal(ours.codes_BSQ, expected_BSQ)
+    torch.testing.assert_close(ours.latent_BSE, expected_BSE, rtol=1e-5, atol=1e-5)
+
+
+def test_dequantize_undoes_quantize_at_any_depth(quantizer: AdaptiveRVQ) -> None:
+    y_BSE, valid_BS = latents()
+    depth_BS = torch.arange(50).remainder(CONFIG.levels + 1).float().expand(3, -1)
+    with torch.no_grad():
+        ours = quantizer(y_BSE, valid_BS, depth_BS)
+        torch.testing.assert_close(
+            quantizer.dequantize(ours.codes_BSQ, ours.depth_BS), ours.latent_BSE, atol=1e-5, rtol=0
+        )
+
+
+def test_commitment_of_every_level_reaches_the_latent(quantizer: AdaptiveRVQ) -> None:
+    y_BSE, valid_BS = latents()
+    y_BSE.requires_grad_()
+    out = quantizer(y_BSE, valid_BS, torch.zeros(valid_BS.shape))
+    out.commitment.backward()
+    residual, expected = y_BSE.detach(), torch.zeros_like(y_BSE)
+    for q in range(CONFIG.levels):
+        residual = residual - quantizer.codebook_QKE[q][out.codes_BSQ[..., q]]
+        expected += 2 * residual / (valid_BS.sum() * CONFIG.levels)
+    assert y_BSE.grad is not None
+    torch.testing.assert_close(y_BSE.grad, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_depth_gets_a_gradient_at_every_level(quantizer: AdaptiveRVQ) -> None:
+    y_BSE, valid_BS = latents()
+    for q in range(CONFIG.levels):
+        depth_BS = torch.full(valid_BS.shape, q + 0.6, requires_grad=True)
+        quantizer(y_BSE, valid_BS, depth_BS).latent_BSE.square().sum().backward()
+        assert depth_BS.grad is not None
+        assert (depth_BS.grad != 0).float().mean() > 0.9
+
+
+def test_training_brings_the_codebooks_to_the_data() -> None:
+    torch.manual_seed(3)
+    learner = AdaptiveRVQ(CONFIG).train()
+    centres = torch.randn(20, CONFIG.width) * 3
+    errors = []
+    for _ in range(20):
+        y_BSE = (centres[torch.randint(20, (4, 100))] + 0.05 * torch.randn(4, 100, CONFIG.width)).float()
+        errors.append(float(learner(y_BSE, torch.ones(4, 100).bool(), torch.full((4, 100), 6.0)).commitment))
+    assert errors[-1] < 0.05 * float(y_BSE.var())
+    assert bool((learner.usage_QK > 0).all())
+
+
+def test_water_fill_meets_its_budget_and_follows_worth() -> None:
+    worth_BS = torch.randn(4, 125, generator=torch.Generator().manual_seed(4)) * 3
+    valid_BS = torch.ones(4, 125).bool()
+    valid_BS[:, 100:] = False
+    mean_depth_B = torch.tensor([0.1, 1.0, 2.5, 6.0])
+    depth_BS = water_fill(worth_BS, valid_BS, mean_depth_B, 8)
+    torch.testing.assert_close(depth_BS[:, :100].mean(-1), mean_depth_B, rtol=1e-3, atol=1e-3)
+    assert float(depth_BS[:, 100:].abs().max()) == 0
+    order = worth_BS[2, :100].argsort()
+    assert bool((depth_BS[2, :100][order].diff() >= 0).all())
+
+
+@pytest.mark.parametrize("mean_depth", [0.3, 1.0, 2.56, 7.0, 8.0, np.inf])
+def test_numpy_depths_never_exceed_the_budget_and_follow_worth(mean_depth: float) -> None:
+    draw = np.random.default_rng(5)
+    worth, seen = draw.normal(size=(2, 2, 125)).astype(np.float32) * 3, np.ones((2, 2, 125), bool)
+    seen[0, 0, 60:] = False
+    seen[1, 1] = False
+    depth = depths(worth, seen, mean_depth, 8)
+    budget = min(mean_depth, 8) * seen.sum(-1)
+    assert (depth.sum(-1) <= budget + 1e-6).all()
+    assert (depth.sum(-1) >= budget - 1 - 1e-6).all()
+    assert (depth[~seen] == 0).all()
+    assert (np.diff(depth[1, 0][np.argsort(worth[1, 0])]) >= 0).all()
+
+
+def test_numpy_depths_are_those_of_training() -> None:
+    worth = np.random.default_rng(6).normal(size=(3, 125)).astype(np.float32) * 3
+    seen = np.ones(worth.shape, bool)
+    trained = water_fill(torch.from_numpy(worth), torch.from_numpy(seen), torch.full((3,), 3.0), 8)
+    rounded = (trained - 0.5).ceil().clamp(0, 8).numpy()
+    assert np.abs(depths(worth, seen, 3.0, 8) - rounded).mean() < 0.1
