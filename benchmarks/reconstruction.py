@@ -31,13 +31,13 @@ from cardiofm.signals import MODALITIES
 RATES = {"codes, all levels": None, "codes, 256 bit/s": 256.0, "codes, 64 bit/s": 64.0}
 GAPS_S = (0.5, 1.0, 2.0)
 EDGE_S = 0.5  # a hidden span stays this far from the ends of what is known
-TRAIN_WINDOWS = 24  # of each pretraining set's training split, for the mean window and the untrained codebooks
+TRAIN_WINDOWS = 16  # of each pretraining set's training split, for the mean window and the untrained codebooks
 METHODS = {
     "model": "CardioFM",
     "mean": "train-mean window, at the visible level",
     "line": "straight line across the gap",
     "match": "best-matching visible stretch",
-    "untrained": "the same network, untrained (seed 0, its codebooks k-means of its own latents)",
+    "untrained": "the network before training (seed 0): random attention, a cosine coder with k-means codebooks",
 }
 UNITS = {"prd": "%, median over patients", "r": "mean over patients", "r_lag": "r at the best lag within 1 s, mean"}
 

@@ -27,7 +27,7 @@ from cardiofm.signals import Record
 APART_S = 120.0
 METHODS = {
     "model": "CardioFM embedding",
-    "untrained": "the same network, untrained (seed 0)",
+    "untrained": "the same network before training (seed 0)",
     "hand-crafted": "20 numbers: mean, sd, skewness, kurtosis, six band shares a channel, z-scored",
     "chance": "by counts",
 }

@@ -70,7 +70,7 @@ def best_match(
 
 
 def untrained(model: Model, windows: Sequence[Window], seed: int = 0) -> Model:
-    """The same network with random weights; its codebooks are k-means of its own latents of `windows`. Needs torch."""
+    """The same network before training, its codebooks k-means of its own latents of `windows`. Needs torch."""
     import torch
 
     from cardiofm.config import from_dict
@@ -79,12 +79,12 @@ def untrained(model: Model, windows: Sequence[Window], seed: int = 0) -> Model:
 
     torch.manual_seed(seed)
     network = CardioFM(from_dict(ModelConfig, model.config))
-    paired = [w for w in windows if w.valid.any(-1).all()]
-    x, seen, in_mv = (torch.from_numpy(np.stack([getattr(w, n) for w in paired])) for n in ("values", "valid", "in_mv"))
+    arrays = (np.stack([getattr(w, name) for w in windows]) for name in ("values", "valid", "in_mv"))
+    x, seen, in_mv = (torch.from_numpy(array) for array in arrays)
     with torch.no_grad():
         tokens = network.encoder(torch.where(seen, x, 0.0), seen, in_mv, (0, 1))
         network.train()
-        network.quantize(tokens, torch.full((len(paired),), float(network.config.quantizer.levels)))
+        network.quantize(tokens, torch.full((len(windows),), float(network.config.quantizer.levels)))
     return replace(model, name=f"untrained {model.name}", backend=TorchBackend(network))
 
 

@@ -90,12 +90,16 @@ def _pair(found: dict[tuple[str, str], dict[str, Any]], method: str) -> str:
     if prd is None or r is None:
         return "–"
     if method != "model":
-        return f"{prd['value']:.0f} / {r['value']:.2f}"
-    return f"**{prd['value']:.0f}** {_range(prd, '.0f')} / **{r['value']:.2f}** {_range(r, '.2f')}"
+        return f"{_number(prd['value'], 0)} / {_number(r['value'], 2)}"
+    return f"**{_number(prd['value'], 0)}**{_range(prd, 0)} / **{_number(r['value'], 2)}**{_range(r, 2)}"
 
 
-def _range(row: dict[str, Any], form: str) -> str:
-    return "" if row["low"] is None else f"[{row['low']:{form}}, {row['high']:{form}}]"
+def _range(row: dict[str, Any], digits: int) -> str:
+    return "" if row["low"] is None else f" [{_number(row['low'], digits)}, {_number(row['high'], digits)}]"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0 turns -0 into 0
 
 
 def _retrieval(result: dict[str, Any]) -> list[str]:

@@ -61,8 +61,21 @@ def save(
         "rows": rows,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(_lines(result), encoding="utf-8")
     return result
+
+
+def _lines(result: dict[str, Any]) -> str:
+    """JSON with one line a row, so that a change of a number is a change of one line."""
+    parts = []
+    for key, value in result.items():
+        if isinstance(value, list):
+            rows = ",\n".join("  " + json.dumps(row, allow_nan=False, ensure_ascii=False) for row in value)
+            text = f"[\n{rows}\n ]"
+        else:
+            text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).replace("\n", "\n ")
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def checkpoint(model: str) -> dict[str, Any]:
