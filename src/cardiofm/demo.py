@@ -26,4 +26,4 @@ def records() -> tuple[list[Record], str]:
         )
         sources.append(about["attribution"])
     pair = simulate(SECONDS, fs_ecg_hz=500.0, fs_ppg_hz=125.0, seed=7, ecg_noise_mv=0.02, ppg_noise=0.02).record
-    return [*found, pair], " ".join(dict.fromkeys(sources))
+    return [*found, replace(pair, name="simulated")], " ".join(dict.fromkeys(sources))
