@@ -120,7 +120,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
             state = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
             model.load_state_dict(state)
         except (ConfigError, SafetensorError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{folder} must be a complete model folder: {reason}; fetch it again") from error
         return model.eval()
 
