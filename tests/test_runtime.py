@@ -85,5 +85,5 @@ def test_graphs_of_other_weights_are_refused(micro_graphs: Path, tmp_path: Path)
     data = weights.read_bytes()
     size = int.from_bytes(data[:8], "little")
     weights.write_bytes((size + 8).to_bytes(8, "little") + data[8 : 8 + size] + b" " * 8 + data[8 + size :])
-    with pytest.raises(CheckpointError, match="must belong to the model.safetensors beside it"):
+    with pytest.raises(CheckpointError, match="must belong to the"):
         OnnxBackend(tmp_path / "m", 1).draw(np.zeros((1, 2, 125, 32), np.float32), np.ones((1, 2, 125), bool))

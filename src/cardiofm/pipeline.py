@@ -22,7 +22,7 @@ from cardiofm import weights
 from cardiofm.config import from_dict
 from cardiofm.data.hide import Hidden, Hide
 from cardiofm.data.join import Joiner, restore_gaps
-from cardiofm.data.windows import cut
+from cardiofm.data.windows import cut, window_at
 from cardiofm.measure.fit import fit
 from cardiofm.model.checkpoint import read_config
 from cardiofm.model.encoded import Backend, Encoded, depths
@@ -204,8 +204,8 @@ class Model:
 
     def _windows(
         self, record: Record, hop_s: float | None, hidden: Hidden | None = None
-    ) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
-        """Windows as the network may see them, hidden samples not valid, each with what is known `(C, N)` in truth.
+    ) -> Iterator[tuple[Window, Window]]:
+        """Windows as the network may see them, hidden samples not valid, each beside the whole one.
 
         A channel with less than `MIN_S` to see is not valid either; windows with nothing to see are left out.
         """
@@ -214,15 +214,16 @@ class Model:
                 f"record {record.name!r} must last at least {MIN_S:g} s, found {record.duration_s:.3g} s; record longer"
             )
         found = False
-        for window in cut(record, self.spec, hop_s):
-            valid_CN = window.valid if hidden is None else window.valid & ~hidden.mask(window.start_s, self.spec)
-            known_C = valid_CN.sum(-1) >= MIN_S * self.spec.fs_hz
+        covered = None if hidden is None or hidden.none else hidden.cover(record)
+        for whole in cut(record, self.spec, hop_s):
+            window = whole if covered is None else window_at(covered, self.spec, whole.start_s)
+            known_C = window.valid.sum(-1) >= MIN_S * self.spec.fs_hz
             if known_C.any():
                 found = True
                 quality_C = np.where(known_C, window.quality, np.float32(0))
-                yield replace(window, valid=valid_CN & known_C[:, None], quality=quality_C), window.valid
+                yield replace(window, valid=window.valid & known_C[:, None], quality=quality_C), whole
         if not found:
-            kind = "signal" if hidden is None or hidden.none else "signal that is not hidden"
+            kind = "signal" if covered is None else "signal that is not hidden"
             raise SignalError(
                 f"record {record.name!r} must hold {MIN_S:g} s of {kind} within "
                 f"{self.spec.window_s:g} s, found only absent or constant samples; choose another channel or recording"
@@ -255,21 +256,21 @@ class Model:
                 drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.seen)
             else:
                 drawn_BCN = self.backend.draw(code.tokens, code.seen)
-            for i, (window, known_CN) in enumerate(some):
+            for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
-                offset_C, scale_C = self._unit(record, hidden, window, known_CN, one)
+                offset_C, scale_C = self._unit(record, hidden, window, whole, one)
                 yield _Drawn(window, one, depth_BCS[i], drawn_BCN[i] * scale_C[:, None] + offset_C[:, None])
 
     def _unit(
-        self, record: Record, hidden: Hidden, window: Window, known_CN: NDArray[np.bool_], code: Encoded
+        self, record: Record, hidden: Hidden, window: Window, whole: Window, code: Encoded
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Offset and scale `(C,)` that put a drawing into the channels' units; NaN for one that may not be drawn."""
         offset_C, scale_C = code.offset[0].copy(), code.scale[0].copy()
         for c, modality in enumerate(MODALITIES):
             if window.valid[c].any():
                 continue
-            own = window.values[c][known_CN[c]]
-            if not hidden.mask(window.start_s, self.spec)[c].any():
+            own = whole.values[c][whole.valid[c]]
+            if not hidden.touches(modality, window.start_s, window.start_s + self.spec.window_s):
                 offset_C[c] = scale_C[c] = np.nan
             elif record.signal(modality) is None:
                 offset_C[c], scale_C[c] = 0.0, 1.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.signals import MODALITIES, InputSpec, Record, SignalError
+from cardiofm.signals import MODALITIES, Record, Signal, SignalError
 
 Hide = str | Sequence[tuple[float, float]] | None
 
@@ -18,8 +19,9 @@ class Hidden:
     """Hidden parts of a record, in record time.
 
     >>> record = Record.from_arrays(ecg=(np.zeros(5000), 250.0))
-    >>> Hidden.of([(2.0, 3.0)], record).mask(0.0, InputSpec()).sum(-1).tolist()
-    [250, 250]
+    >>> covered = Hidden.of([(2.0, 3.0)], record).cover(record)
+    >>> int(np.isnan(covered.ecg.values).sum())
+    250
     """
 
     modality: str | None = None
@@ -53,10 +55,37 @@ class Hidden:
         """Nothing is hidden."""
         return self.modality is None and not self.spans_s
 
-    def mask(self, start_s: float, spec: InputSpec) -> NDArray[np.bool_]:
-        """The hidden samples `(C, N)` of the window that starts at `start_s`."""
-        t_N = start_s + np.arange(spec.samples) / spec.fs_hz
-        hidden_N = np.zeros(spec.samples, bool)
-        for begin_s, end_s in self.spans_s:
-            hidden_N |= (t_N >= begin_s - 1e-9) & (t_N < end_s - 1e-9)
-        return np.stack([np.full_like(hidden_N, m == self.modality) | hidden_N for m in MODALITIES])
+    def cover(self, record: Record) -> Record:
+        """What is left to see: hidden samples are NaN before anything is computed from them; channels may be None."""
+        if self.none:
+            return record
+        if self.modality is not None:
+            return replace(record, **{self.modality: None})
+        covered = {m: replace(s, samples=_Covered(s, self.spans_s)) for m in MODALITIES if (s := record.signal(m))}
+        return replace(record, **covered)
+
+    def touches(self, modality: str, start_s: float, end_s: float) -> bool:
+        """Something of that modality is hidden within start_s…end_s."""
+        return modality == self.modality or any(
+            begin_s < end_s and stop_s > start_s for begin_s, stop_s in self.spans_s
+        )
+
+
+class _Covered:
+    """The samples of a channel, lazily, NaN within the spans."""
+
+    def __init__(self, signal: Signal, spans_s: Sequence[tuple[float, float]]) -> None:
+        self.samples = signal.samples
+        self.spans = [
+            tuple(math.ceil((t - signal.start_s) * signal.fs_hz - 1e-6) for t in span_s) for span_s in spans_s
+        ]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: slice, /) -> NDArray[np.float32]:
+        first, last, _ = index.indices(len(self))
+        part = np.array(self.samples[first:last], np.float32)
+        for begin, end in self.spans:
+            part[max(0, begin - first) : max(0, end - first)] = np.nan
+        return part

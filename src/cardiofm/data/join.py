@@ -41,7 +41,7 @@ class Joiner:
 
     def add(self, first: int, drawn_N: NDArray[np.float32]) -> None:
         """Add the window whose sample 0 has grid index `first` (not before the last one's); NaN is not drawn."""
-        if first >= self.first + len(self.sum):
+        if first > self.first + len(self.sum):  # a stretch with no window between
             self._write(self.first + len(self.sum), last=True)
             self.first, self.sum, self.weight = first, np.zeros(0), np.zeros(0)
         else:
