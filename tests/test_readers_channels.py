@@ -152,6 +152,22 @@ def test_a_flat_channel_is_left_out_or_refused(value: float, found: str) -> None
         record("x", [empty])
 
 
+@pytest.mark.parametrize(("peak", "unit"), [(14.0, "mV"), (400.0, "NU")])
+def test_what_cannot_be_millivolts_loses_its_unit(peak: float, unit: str) -> None:
+    found = record("x", [Channel("II", 125.0, WAVE * peak, "mV"), Channel("PPG", 125.0, WAVE * 400, "mV")])
+    assert found.ecg is not None
+    assert found.ppg is not None
+    assert (found.ecg.unit, found.ppg.unit) == (unit, "mV")
+    said = "ECG channel 'II' swings by 800 of what its file calls mV: its unit is not trusted"
+    assert found.notes == (() if unit == "mV" else (said,))
+
+
+def test_a_camera_s_red_is_said_to_point_down() -> None:
+    (note,) = record("x", _channels("R|G|B")).notes
+    assert "whose pulse points down: --ppg=-R turns it" in note
+    assert record("x", _channels("R|G|B"), ppg="R").notes == ()
+
+
 def test_only_the_first_hour_is_looked_at_before_a_channel_is_called_flat() -> None:
     late = np.zeros(3700 * 20, np.float32)
     late[-1] = 1.0

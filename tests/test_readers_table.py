@@ -67,11 +67,13 @@ def test_form_is_found_by_looking(text: str, tmp_path: Path) -> None:
 
 def test_empty_cells_stay_empty(tmp_path: Path) -> None:
     lines = ("time_s,II,PLETH\n" + _rows(_seconds())).splitlines()
-    for k, word in zip(range(50, 56), ("", "NaN", "nan", "NA", "-", "null"), strict=True):
-        lines[k + 1] = f"{T[k]:g},{word},{PPG[k]}"
-    record = _read(tmp_path, "\n".join(lines))
-    assert record.ecg is not None
-    assert np.isnan(record.ecg.values).nonzero()[0].tolist() == list(range(50, 56))
+    words = ("", "NaN", "nan", "NA", "-", "null", " ", "  NaN ")
+    for k, word in zip(range(50, 58), words, strict=True):
+        lines[k + 1] = f"{T[k]:g},{word},{PPG[k]} "
+    for separator in (",", ";", "\t"):
+        record = _read(tmp_path, "\n".join(lines).replace(",", separator))
+        assert record.ecg is not None
+        assert np.isnan(record.ecg.values).nonzero()[0].tolist() == list(range(50, 58))
 
 
 def test_a_micro_sign_of_one_byte_is_understood(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def test_a_header_that_points_outside_its_folder_is_refused(name: str, tmp_path:
         ("x 1 10 500\nx.dat 16 200 16 0 0 0 0 II\n", "between 20 and 100000 Hz, found 10 Hz"),
         ("x 1\nx.dat 16 200 16 0 0 0 0 II\n", "states no sampling rate"),
         ("x 1 125 500\nx.dat 16 200 16 0 0 0 0 ABP\n", "must have an ECG or a PPG channel, found only ABP"),
+        ("x 1\nx.dat 516 200 16 0 0 0 0 II\n", "must state how many samples its FLAC signal files hold"),
         ("x 1 125 0\nx.dat 16 200 16 0 0 0 0 II\n", "must hold"),
         ("m/1 1 125 500\nother 500\n", r"must have its segment other\.hea beside it"),
         ("m/1 1 125 500\nx 500\n", "must be a single segment"),

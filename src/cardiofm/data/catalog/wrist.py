@@ -49,8 +49,10 @@ def load(entry: Entry, root: Path) -> Record:
     assert ppg is not None
     x, y = ecg.values, ppg.values
     last = max(_unpadded(x), _unpadded(y))  # both have the same rate
-    ecg, ppg = replace(ecg, samples=x[:last] / np.float32(1000)), replace(ppg, samples=y[:last], unit="NU")
-    return replace(record, ecg=ecg, ppg=ppg, patient=entry.patient)
+    ecg = replace(ecg, samples=x[:last] / np.float32(1000), unit="mV")
+    ppg = replace(ppg, samples=y[:last], unit="NU")
+    notes = (*record.notes, "its mV are µV: divided by 1000")
+    return replace(record, ecg=ecg, ppg=ppg, patient=entry.patient, notes=notes)
 
 
 def _unpadded(values: NDArray[np.float32]) -> int:

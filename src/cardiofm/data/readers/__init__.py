@@ -44,10 +44,10 @@ def read(path: str | Path, *, ecg: str | None = None, ppg: str | None = None, fs
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "walk.csv"
-    >>> _ = path.write_text("Time [s], II [uV], PLETH\\n" + "".join(f"{k / 100},{k * 1000},{k}\\n" for k in range(50)))
+    >>> _ = path.write_text("Time [s], II [uV], PLETH\\n" + "".join(f"{k / 100},{k * 500},{k}\\n" for k in range(50)))
     >>> record = read(path)
     >>> record.name, record.ecg.fs_hz, record.ecg.unit, record.ecg.values[:3].tolist(), record.ppg.name
-    ('walk', 100.0, 'mV', [0.0, 1.0, 2.0], 'PLETH')
+    ('walk', 100.0, 'mV', [0.0, 0.5, 1.0], 'PLETH')
     """
     path = Path(path)
     if path.is_dir():

@@ -35,6 +35,7 @@ MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1
 MILLIVOLTS |= {"millivolt": 1.0, "microvolt": 1e-3, "volt": 1e3, "millivolts": 1.0, "microvolts": 1e-3, "volts": 1e3}
 FLAT_CHECK_S, FLAT_PIECE_S = 3600.0, 600.0
 A_YEAR_S = 3e7
+MOST_MV = 30.0  # a beat is rarely above 5 mV, and an artefact seldom lasts for most of a minute
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ def record(
             notes += _lead_note(channel.name, lead, turned)
         elif turned:
             notes.append(f"channel {channel.name!r} is turned upside down")
+        elif not wanted and _words(channel.name) == ["r"]:
+            notes.append(
+                f"channel 'R' is taken for a camera's red, whose pulse points down: --ppg=-{channel.name} turns it"
+            )
         if modality == "ecg" and lead == "avr" and turned:  # named by what it is now: -aVR, which nobody turns again
             channel = replace(channel, name=_negative(channel.name.strip()))
         signals[modality] = _signal(name, channel, turned, fs_hz, notes)
@@ -88,6 +93,8 @@ def record(
             f"{name} must have an ECG or a PPG channel, found only {_list(channels)}; name one with --ecg or --ppg"
         )
     _drop_flat(name, signals, notes)
+    if "ecg" in signals:
+        signals["ecg"] = _plausible(signals["ecg"], notes)
     origin_s = min(s.start_s for s in signals.values())
     if origin_s > A_YEAR_S:  # a clock that counts from 1970: the record's own clock starts with its first sample
         signals = {m: replace(s, start_s=s.start_s - origin_s) for m, s in signals.items()}
@@ -119,6 +126,21 @@ def _drop_flat(name: str, signals: dict[str, Signal], notes: list[str]) -> None:
             )
         notes.append(f"{modality} channel {signal.name!r} left out: {found}")
         del signals[modality]
+
+
+def _plausible(ecg: Signal, notes: list[str]) -> Signal:
+    """The ECG, without its unit where the file says mV of something far larger than a heart makes at the skin."""
+    step = round(2 * ecg.fs_hz)  # two seconds hold a beat, and little of the drift of a raw electrode
+    part = np.asarray(ecg.samples[: 30 * step])
+    pieces = part[: len(part) // step * step].reshape(-1, step) if len(part) > step else part[None]
+    pieces = pieces[np.isfinite(pieces).all(1)]
+    swing_mv = float(np.median(np.ptp(pieces, axis=1))) if ecg.unit == "mV" and len(pieces) else 0.0
+    if swing_mv <= MOST_MV:
+        return ecg
+    notes.append(
+        f"ECG channel {ecg.name!r} swings by {swing_mv:.0f} of what its file calls mV: its unit is not trusted"
+    )
+    return replace(ecg, unit="NU")
 
 
 def _flat(signal: Signal) -> str | None:

@@ -151,6 +151,8 @@ def _parse(body: str, form: Form, numeric: set[int], time_column: int | None) ->
     if separator == " ":
         body, separator = re.sub(r"(?m)^[ \t]+|[ \t\r]+$", "", body), "\t"
         body = re.sub(r"[ \t]+", "\t", body)
+    elif f"{separator} " in body or f" {separator}" in body:  # a cell of blanks is an empty one
+        body = re.sub(rf" *(\r?\n|{re.escape(separator)}|\Z) *", r"\1", body)
     labels = [str(i) for i in range(len(form.first_row))]
     kinds = {i: pa.float64() if i == time_column else pa.float32() for i in numeric}
     table = arrow.read_csv(

@@ -201,6 +201,8 @@ def _length(header: Path, segment: Any) -> int:
 
     if segment.sig_len is not None:
         return segment.sig_len
+    if any(form not in BYTES for form in segment.fmt):  # a compressed file's size says nothing
+        raise SignalError(f"{header.name} must state how many samples its FLAC signal files hold, found no number")
     return wfdb.rdrecord(str(header.with_suffix("")), physical=False, smooth_frames=False).sig_len
 
 
