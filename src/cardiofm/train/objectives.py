@@ -38,7 +38,7 @@ class ObjectiveConfig:
     span_s: float = 0.48  # mean length of a hidden span
     visible_weight: float = 0.1  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
-    contrastive_weight: float = 0.2
+    contrastive_weight: float = 0.5
     commitment_weight: float = 0.25
 
 
