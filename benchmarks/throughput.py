@@ -11,11 +11,9 @@ from __future__ import annotations
 import json
 import random
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -37,7 +35,6 @@ from cardiofm.pipeline import Model, load
 from cardiofm.signals import InputSpec, Record, Window
 
 BATCHES = (1, 16, 128)
-THREADS = (1, 2)
 PEER = "neurokit2"
 SPEC = InputSpec()  # of both models
 Way = Callable[[], int]  # does the work once and says how many windows that were
@@ -46,16 +43,16 @@ Way = Callable[[], int]  # does the work once and says how many windows that wer
 def main() -> None:
     """Time every way in interleaved rounds, measure memory, print the table, write the results."""
     parser = run.parser(__doc__, 3, "rounds")
+    parser.set_defaults(threads=2)  # one thread is measured too
     parser.add_argument("--memory", nargs=3, metavar=("WAY", "FOLDER", "THREADS"), help="used by the script itself")
     args = parser.parse_args()
     records = _records(args.data_root)
     if args.memory:
         return _print_memory(*args.memory, record=records[0])
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = {"base": _with_graphs(args.model, Path(scratch) / "base"), "tiny": _tiny(Path(scratch) / "tiny")}
-        windows, used = _windows(records)
-        times = _timed(_ways(folders, windows, records[0]), args.limit)
-        memory = _memory(folders, args.data_root)
+    folders = _folders(args.model)
+    windows, used = _windows(records)
+    times = _timed(_ways(folders, windows, records[0], sorted({1, args.threads})), args.limit)
+    memory = _memory(folders, args.data_root)
     result = run.save(
         args.out / "throughput.json", "throughput", _rows(times), args.model, summary(used),
         rounds=args.limit, memory_mib=memory, window_s=SPEC.window_s,
@@ -75,34 +72,24 @@ def _windows(records: list[Record]) -> tuple[list[Window], list[Piece]]:
     return [w for _, w in pairs], [Piece("bidmc", str(r.patient), r.name, w) for r, w in pairs]
 
 
-def _with_graphs(model: str, folder: Path) -> Path:
-    """The model's folder, or a copy with the graphs written where it has none."""
-    source = run.model_folder(model)
-    if (source / "encode.onnx").is_file():
-        return source
-    from cardiofm.edge.export import export
-
-    shutil.copytree(source, folder)
-    export(folder)
-    return folder
-
-
-def _tiny(folder: Path) -> Path:
-    """The released tiny model, or its shape with random weights: the time is the same."""
+def _folders(model: str) -> dict[str, Path]:
+    """The model's folder and, where it is installed, that of the released tiny model; both must hold their graphs."""
+    found = {"base": run.model_folder(model)}
     if "tiny" in weights.installed():
-        return _with_graphs("tiny", folder)
-    from cardiofm.model.cardiofm import TINY, CardioFM
+        found["tiny"] = run.model_folder("tiny")
+    for folder in found.values():
+        load(folder, backend="onnx")  # says what to do where the graphs are missing
+    return found
 
-    CardioFM(TINY).save(folder / "random")
-    return _with_graphs(str(folder / "random"), folder / "graphs")
 
-
-def _ways(folders: dict[str, Path], windows: list[Window], record: Record) -> dict[tuple[Any, ...], Way]:
+def _ways(
+    folders: dict[str, Path], windows: list[Window], record: Record, threads_list: list[int]
+) -> dict[tuple[Any, ...], Way]:
     """Every way by (what, model, backend, threads, batch), warmed up."""
     ways: dict[tuple[Any, ...], Way] = {}
     minutes = record.crop(record.start_s, record.start_s + 160.0)
     for name, folder in folders.items():
-        for threads in THREADS:
+        for threads in threads_list:
             for backend in ("onnx", "torch"):
                 model = load(folder, backend=backend, threads=threads)
                 for batch in BATCHES:

@@ -31,7 +31,7 @@ def parser(about: str | None, limit: int, limit_help: str) -> argparse.ArgumentP
     parser.add_argument("--backend", choices=("onnx", "torch"), help="default: onnx where the folder has graphs")
     parser.add_argument("--data-root", type=Path, default=data, help="default: $CARDIOFM_DATA_ROOT or ../shared/data")
     parser.add_argument("--limit", type=int, default=limit, help=f"{limit_help} (default: {limit})")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="folder of the results (default: results)")
     return parser
 
