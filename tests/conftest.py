@@ -35,7 +35,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cardiofm.model.cardiofm import CardioFM, ModelConfig
     from cardiofm.model.decoder import DecoderConfig
     from cardiofm.model.encoder import EncoderConfig
-    from cardiofm.model.quantizer import QuantizerConfig
+    from cardiofm.model.quantizer import AdaptiveRVQ, QuantizerConfig
 
     torch.manual_seed(0)
     model = CardioFM(
@@ -47,6 +47,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     for quantizer in model.quantizer:
+        assert isinstance(quantizer, AdaptiveRVQ)
         quantizer.codebook_QKE.normal_(0.0, 0.5)
         quantizer.ready.fill_(True)
     folder = tmp_path_factory.mktemp("models") / "micro"

@@ -54,7 +54,7 @@ def test_new_values_in_the_same_places_need_no_new_graphs(micro_graphs: Path, tm
     shutil.copytree(micro_graphs, tmp_path / "next")
     model = CardioFM.load(micro_graphs)
     with torch.no_grad():
-        model.encoder.pool[0].weight.mul_(2.0)
+        model.encoder.pool[0].get_parameter("weight").mul_(2.0)
     model.save(tmp_path / "next")
     windows = export_module._windows(model.config.spec, 2)
     graph, truth = OnnxBackend(tmp_path / "next", 1), TorchBackend(tmp_path / "next")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,8 @@ def test_codes_agree_with_an_independent_rvq(quantizer: AdaptiveRVQ) -> None:
 
     oracle = ResidualVQ(dim=CONFIG.width, num_quantizers=CONFIG.levels, codebook_size=CONFIG.codes).eval()
     for q, layer in enumerate(oracle.layers):
-        layer._codebook.embed.copy_(quantizer.codebook_QKE[q][None])
+        codebook: Any = layer._codebook
+        codebook.embed.copy_(quantizer.codebook_QKE[q][None])
     y_BSE, valid_BS = latents()
     with torch.no_grad():
         expected_BSE, expected_BSQ, _ = oracle(y_BSE)
@@ -75,7 +78,7 @@ def test_training_brings_the_codebooks_to_the_data() -> None:
     torch.manual_seed(3)
     learner = AdaptiveRVQ(CONFIG).train()
     centres = torch.randn(20, CONFIG.width) * 3
-    errors = []
+    errors, y_BSE = [], torch.empty(0)
     for _ in range(20):
         y_BSE = (centres[torch.randint(20, (4, 100))] + 0.05 * torch.randn(4, 100, CONFIG.width)).float()
         errors.append(float(learner(y_BSE, torch.ones(4, 100).bool(), torch.full((4, 100), 6.0)).commitment))
