@@ -100,6 +100,6 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return from_dict(cast(Any, kind), value, where + ".")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is int and isinstance(value, bool) or not isinstance(value, kind):
+    if (kind is int and isinstance(value, bool)) or not isinstance(value, kind):
         raise ConfigError(f"{where!r} must be {kind.__name__}, found {value!r}")
     return value

@@ -49,7 +49,7 @@ def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
 def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.2) -> tuple[Tensor, Tensor]:
     """InfoNCE both ways between two views of M records, and the share of views whose partner is nearest.
 
-    Each number is first standardised over the batch: what all windows share would otherwise drown what tells them apart.
+    Each number is first standardised over the batch: what all windows share would drown what tells them apart.
     """
     both_XD = torch.cat([first_MD, second_MD])
     both_XD = F.normalize((both_XD - both_XD.mean(0)) / (both_XD.var(0) + 1e-5).sqrt(), dim=-1)
