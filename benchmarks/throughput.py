@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -200,7 +199,15 @@ def _print_memory(way: str, folder: str, threads: str, record: Record) -> None:
         _peer(pairs, round(SPEC.fs_hz))()
     elif way != "reading":
         load(folder, backend=way, threads=int(threads)).embed(minutes)
-    print(json.dumps({"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"mib": _peak_mib()}))
+
+
+def _peak_mib() -> float:
+    """Of this process since it began; `ru_maxrss` would count the process that started it too."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("peak memory is read from /proc/self/status, which has no VmHWM here; run this on Linux")
 
 
 def show(result: dict[str, Any]) -> None:
@@ -211,8 +218,8 @@ def show(result: dict[str, Any]) -> None:
     for r in result["rows"]:
         first = (str(r[k]) for k in ("what", "model", "backend", "threads", "batch"))
         table.add_row(*first, f"{r['value']:.1f}", f"{r['low']:.1f} - {r['high']:.1f}", f"{r['ratio']:.2f}")
-    Console().print(table)
-    Console().print("peak memory, MiB:", ", ".join(f"{k} {v:.0f}" for k, v in result["memory_mib"].items()))
+    Console(width=120).print(table)
+    Console(width=120).print("peak memory, MiB:", ", ".join(f"{k} {v:.0f}" for k, v in result["memory_mib"].items()))
 
 
 if __name__ == "__main__":
