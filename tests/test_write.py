@@ -1,4 +1,4 @@
-"""What is written is read back: values, rates, units, start times, polarity."""
+"""What is written is read back: values, rates, units, start times, polarity, notes."""
 
 from __future__ import annotations
 
@@ -145,11 +145,34 @@ def test_wfdb_is_read_by_the_reference_library_with_its_checksums(tmp_path: Path
     assert raw.checksum is not None
     assert raw.adc_gain is not None
     assert raw.calc_checksum(expanded=True) == [c % 65536 for c in raw.checksum]
-    assert raw.comments == ["simulated"]
+    assert raw.comments == ["note: simulated"]
     assert raw.samps_per_frame == [4, 1]
     assert original.ecg is not None
     spread = np.ptp(original.ecg.values)
     assert 1 / raw.adc_gain[0] < 1e-4 * spread
+
+
+@pytest.mark.parametrize("suffix", [".hea", ".parquet", ".npz"])
+@pytest.mark.parametrize(
+    "notes",
+    [("simulated",), (), ("its mV are µV: divided by 1000", "a; b\n# c", "drawn by the model 'x' from tokens")],
+    ids=len,
+)
+def test_notes_are_read_back_one_by_one(suffix: str, notes: tuple[str, ...], tmp_path: Path) -> None:
+    original = replace(record(500, 125, 5), notes=notes)
+    write(original, tmp_path / f"out{suffix}")
+    again = read(tmp_path / f"out{suffix}")
+    assert [" ".join(note.split()) for note in again.notes] == [" ".join(note.split()) for note in notes]
+    assert_same(again, original, suffix)
+    write(again, tmp_path / f"again{suffix}")
+    assert read(tmp_path / f"again{suffix}").notes == again.notes
+
+
+def test_other_comments_of_a_header_are_no_notes(tmp_path: Path) -> None:
+    write(record(), tmp_path / "out.hea")
+    with (tmp_path / "out.hea").open("a") as file:
+        file.write("# 69 M 1085 1629 x1\n# Note the artefact\n#note: moved\n# note:\n")
+    assert read(tmp_path / "out.hea").notes == ("simulated", "moved")
 
 
 def test_a_small_pulse_on_a_large_offset_keeps_its_shape(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A Record to a file that `cardiofm.data.readers.read` reads back: `.hea` (WFDB), `.parquet`, `.npz`, `.csv`.
 
-Values, units, rates and start times survive; nothing is resampled. A channel that ends before the other gets trailing
-NaN in WFDB and CSV. Records of any length are written piece by piece (`.npz`: in memory).
+Values, units, rates and start times survive; nothing is resampled. The record's notes ("simulated") survive, too, but
+not in CSV, which has no place for them. A channel that ends before the other gets trailing NaN in WFDB and CSV. Records
+of any length are written piece by piece (`.npz`: in memory).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _lead_in(label: str, signal: Signal, start_s: float) -> int:
 
 
 def _wfdb(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> None:
-    """Header and format 16, rates as samples per frame, time 0 is the record's clock."""
+    """Header and format 16, rates as samples per frame, time 0 is the record's clock; a note is "# note: simulated"."""
     if not re.fullmatch(r"[\w-]+", path.stem, re.ASCII):
         raise SignalError(
             f"a WFDB record's name must be letters, digits, - and _, found {path.stem!r}; change its name"
@@ -125,8 +126,13 @@ def _wfdb(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> Non
         check = (total + 32768) % 65536 - 32768
         form = f"16x{k}" if k > 1 else "16"
         lines.append(f"{path.stem}.dat {form} {gain:.12g}({baseline})/{unit} 16 0 {first} {check} 0 {label}")
-    lines += [f"# {' '.join(note.split())}" for note in notes]
-    path.write_text("\n".join(lines) + "\n", encoding="ascii", errors="replace")
+    said = "".join(f"# note: {note}\n" for note in _in_lines(notes))
+    path.write_bytes(("\n".join(lines) + "\n").encode("ascii", "replace") + said.encode("utf-8"))
+
+
+def _in_lines(notes: tuple[str, ...]) -> list[str]:
+    """Each note as one line."""
+    return [line for note in notes if (line := " ".join(note.split()))]
 
 
 def _frames(rates_hz: list[float]) -> tuple[list[int], float]:
@@ -164,7 +170,10 @@ def _scale(signal: Signal) -> tuple[float, int]:
 
 
 def _parquet(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> None:
-    """One column per channel; rate, unit, start and number of samples in the column's metadata, the rest is null."""
+    """One column per channel; rate, unit, start and number of samples in the column's metadata, the rest is null.
+
+    The file's metadata holds the notes, one a line.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -181,7 +190,7 @@ def _parquet(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> 
         )
         for label, s in signals.items()
     ]
-    schema = pa.schema(fields, metadata={"notes": "; ".join(notes)})
+    schema = pa.schema(fields, metadata={"notes": "\n".join(_in_lines(notes))})
     step = max(1, round(PIECE_S * max(s.fs_hz for s in signals.values())))
     rows = max(len(s.samples) for s in signals.values())
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -191,7 +200,7 @@ def _parquet(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> 
 
 
 def _npz(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> None:
-    """One array per channel, and beside it `<channel>/fs_hz`, `/unit` and `/start_s`."""
+    """One array per channel, and beside it `<channel>/fs_hz`, `/unit` and `/start_s`; `notes` is an array of text."""
     arrays: dict[str, NDArray] = {"notes": np.array(notes, dtype=np.str_)}
     for label, s in signals.items():
         arrays[label] = s.values
@@ -202,7 +211,7 @@ def _npz(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> None
 
 
 def _csv(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> None:
-    """A column `time_s` and one per channel, `II (mV)`; an absent sample is an empty cell."""
+    """A column `time_s` and one per channel, `II (mV)`; an absent sample is an empty cell; notes have no place."""
     import pyarrow as pa
     from pyarrow import csv
 

@@ -2,12 +2,14 @@
 
 A channel is a numeric vector, or a row or column of a matrix (the longer side is time). Its rate, unit, start and
 channel names are looked for under the usual names beside it: `ecg/fs`, `ecg_fs`, `fs_ecg`, `fs`, `sampling_rate`, …
+The text array `notes` of an NPZ file holds the record's notes.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,10 @@ def channels(path: Path) -> list[Channel]:
     if path.suffix.lower() == ".npy":
         return from_named(path.name, {"": np.load(path, mmap_mode="r", allow_pickle=False)})
     with np.load(path, allow_pickle=False) as file:
-        return from_named(path.name, {key: file[key] for key in file.files})
+        entries = {key: file[key] for key in file.files}
+    notes = entries.get("notes", np.zeros(0))
+    said = tuple(map(str, np.ravel(notes))) if notes.dtype.kind == "U" else ()
+    return [replace(c, notes=(*said, *c.notes)) for c in from_named(path.name, entries)]
 
 
 def from_named(where: str, entries: Mapping[str, Any]) -> list[Channel]:

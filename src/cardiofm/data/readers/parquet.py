@@ -1,7 +1,7 @@
 """Parquet tables: one column per channel, read by row groups; rate and units from metadata or a time column.
 
-Metadata keys that are understood, on the file or (first) on a column: `fs_hz`, `unit`, `start_s`, and `samples`: how
-many rows of the column are the signal, where a faster channel makes the table longer.
+Metadata keys that are understood, on the file or (first) on a column: `fs_hz`, `unit`, `start_s`, `notes` (one a line),
+and `samples`: how many rows of the column are the signal, where a faster channel makes the table longer.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def channels(path: Path, fs_hz: float | None = None) -> list[Channel]:
         factor, unit = in_mv(unit)
         fetch = functools.partial(_fetch, path, field.name, edges, factor)
         samples = Lazy(_length(path, name, said.get("samples"), int(edges[-1])), fetch)
-        start_s, notes = float(said.get("start_s", 0.0)), ()
+        start_s, notes = float(said.get("start_s", 0.0)), tuple(said.get("notes", "").splitlines())
         stated = float(said["fs_hz"]) if "fs_hz" in said else fs_hz
         if rate is not None:
-            stated, start_s, notes = rate.fs_hz, rate.start_s, rate.notes
+            stated, start_s, notes = rate.fs_hz, rate.start_s, (*notes, *rate.notes)
             samples = samples if rate.times_s is None else rate.even(samples[:])
         found.append(Channel(name, stated, samples, unit, start_s, notes))
     return found

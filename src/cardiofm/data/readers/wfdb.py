@@ -1,6 +1,7 @@
 """WFDB records: formats 16, 212, 516 (FLAC), `.mat`, multi-segment, channels of different rates.
 
-The format: https://physionet.org/physiotools/wag/header-5.htm (headers) and signal-5.htm (signal files).
+The format: https://physionet.org/physiotools/wag/header-5.htm (headers) and signal-5.htm (signal files). A comment
+"# note: …" is a note of the record; other comments say what each dataset means by them and are left alone.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from cardiofm.data.readers.channels import Channel, in_mv, record
 from cardiofm.data.readers.lazy import Lazy, one_sentence
 from cardiofm.signals import Record, SignalError
 
-FORM = "WFDB"
-
+FORM, NOTE = "WFDB", "note: "
 
 BYTES = {"8": 1.0, "80": 1.0, "16": 2.0, "61": 2.0, "160": 2.0, "212": 1.5, "310": 4 / 3, "311": 4 / 3, "24": 3.0}
 BYTES |= {"32": 4.0}  # per sample; the FLAC formats are not in it
@@ -85,7 +85,7 @@ def channels(header: Path, digital: bool = False) -> list[Channel]:
     layout, segments = _multi(header, master) if isinstance(master, wfdb.MultiRecord) else ((), [_segment(header, 0)])
     names = layout or next((s.names for s in segments if s.names), ())
     end = max((s.first + s.n for s in segments), default=0)
-    found = []
+    found, notes = [], _notes(header)
     for i, name in enumerate(names):
         pieces = tuple(p for s in segments if (p := _piece(s, name if layout else i)) is not None)
         spf = {p.spf for p in pieces} or {1}
@@ -96,7 +96,7 @@ def channels(header: Path, digital: bool = False) -> list[Channel]:
         unit = units.pop() if len(units) == 1 else "NU"
         samples = Lazy(end * n_per_frame, functools.partial(_fetch, header, pieces, n_per_frame, digital))
         fs_hz = float(master.fs) * n_per_frame if stated and master.fs else None
-        found.append(Channel(name, fs_hz, samples, "adu" if digital else unit))
+        found.append(Channel(name, fs_hz, samples, "adu" if digital else unit, notes=notes))
     return found
 
 
@@ -187,6 +187,13 @@ def _lines(header: Path) -> list[str]:
                 f"{header.name} must describe the {stated} channels that it states, found {len(lines) - 1} lines"
             )
     return lines
+
+
+def _notes(header: Path) -> tuple[str, ...]:
+    """The notes among the header's comments."""
+    lines = header.read_text(encoding="utf-8", errors="replace").splitlines()
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
+    return tuple(c.removeprefix(NOTE).strip() for c in comments if c.startswith(NOTE))
 
 
 def _inside(header: Path, name: str) -> None:
