@@ -18,8 +18,8 @@ def recordings(paths: Sequence[str | Path]) -> list[tuple[Path, bool]]:
     """Each recording meant by files, globs and folders, once and in order: (path, was it certainly meant?).
 
     A WFDB recording is its header. A folder stands for all that may be a recording below it; a table or an array that
-    only lies there is not certainly meant. Text files and the segments of a longer recording are left out there.
-    Raises SignalError when there is nothing.
+    only lies there is not certainly meant. Text files, which are mostly readmes and licences, and the segments of a
+    longer recording are left out there. Raises SignalError when there is nothing.
     """
     found: dict[Path, bool] = {}
     for given in paths:
@@ -30,7 +30,7 @@ def recordings(paths: Sequence[str | Path]) -> list[tuple[Path, bool]]:
             headers = dict.fromkeys(_header(p) for p in inside if p.is_file())
             below = [p for p in headers if p not in segments and p.suffix.lower() != ".dat"]
             if not below:
-                raise SignalError(f"a folder must hold recordings, found none of {' '.join(KNOWN)} in {path}")
+                raise SignalError(_nothing_in(path))
             found |= {p: found.get(p, False) or p.suffix.lower() in SIGNALS for p in below}
         elif glob.has_magic(str(path)) and not path.exists():
             matches = sorted(glob.glob(str(path), recursive=True))
@@ -42,6 +42,19 @@ def recordings(paths: Sequence[str | Path]) -> list[tuple[Path, bool]]:
     if not found:
         raise SignalError("there must be a recording to work on, found none; name files, patterns or folders")
     return list(found.items())
+
+
+def _nothing_in(folder: Path) -> str:
+    """What to say of a folder in which there is nothing to work on."""
+    text = next((p for p in sorted(folder.rglob("*")) if p.suffix.lower() == ".txt"), None)
+    if text is not None:
+        pattern = text.parent / f"*{text.suffix}"
+        return (
+            f"text files must be named to be read, found no other recordings in {folder}; "
+            f"name them, or a pattern such as '{pattern}'"
+        )
+    kinds = " ".join(kind for kind in KNOWN if kind not in (".txt", ".dat"))  # a .dat counts by its header
+    return f"a folder must hold recordings, found none of {kinds} in {folder}; name another folder, or files"
 
 
 def _header(path: Path) -> Path:
