@@ -107,6 +107,13 @@ def test_pictures_show_the_samples_themselves(pair: Record) -> None:
     z = np.array(alike["data"][0]["z"], float)
     np.testing.assert_allclose(np.diag(z)[[0, 2, 3]], 1)
     assert np.isnan(z[1]).all(), "a window without signal stays a gap"
+    assert numbers(alike["data"][0]["x"]).tolist() == [0, 9, 18, 27, 36]
+
+
+def test_a_picture_ends_where_the_record_ends(pair: Record) -> None:
+    whole, _, alike = figures(report([analysis(pair.crop(0, 33))], "tiny"))
+    for edges in (alike["data"][0]["x"], alike["data"][0]["y"], whole["data"][-1]["x"]):
+        assert numbers(edges).tolist() == [0, 9, 18, 27, 33]
 
 
 def test_summary_has_the_figures_of_the_analysis(pair: Record) -> None:

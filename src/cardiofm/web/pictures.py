@@ -117,8 +117,8 @@ def _close(analysis: Analysis, start_s: float, end_s: float) -> Figure:
 def _similarity(analysis: Analysis) -> Figure:
     unit, scale_s = _time_unit(analysis.record.duration_s)
     edges_s, mean = _over_windows(analysis, analysis.embedding.values, _CELLS)
-    middle = _packed((edges_s[:-1] + edges_s[1:]) / 2 / scale_s)
-    figure = _matrix(_cosine(mean), middle, middle, height=440)
+    edges = _packed(edges_s / scale_s)
+    figure = _matrix(_cosine(mean), edges, edges, height=440)
     figure["layout"]["xaxis"]["title"] = figure["layout"]["yaxis"]["title"] = {"text": unit}
     return figure
 
@@ -141,7 +141,6 @@ def _quality(analysis: Analysis, row: int, scale_s: float) -> Figure:
     """A band per present channel: one coloured cell per window, at most `_BUCKETS` of them."""
     known_WC = np.where(analysis.embedding.present, analysis.embedding.quality, np.nan)
     edges_s, mean_WC = _over_windows(analysis, known_WC, _BUCKETS)
-    edges_s[-1] = min(edges_s[-1], analysis.record.end_s)
     shown = [c for c, m in enumerate(MODALITIES) if m in analysis.record.present]
     z = [[None if not math.isfinite(v) else round(float(v), 2) for v in mean_WC[:, c]] for c in shown]
     heat = {
@@ -157,7 +156,10 @@ def _quality(analysis: Analysis, row: int, scale_s: float) -> Figure:
 def _over_windows(
     analysis: Analysis, rows: NDArray[np.floating], most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(edges in s `(n + 1,)`, means `(n, …)`) of the windows' rows in at most `most` equal steps; NaN where none is."""
+    """(edges in s `(n + 1,)`, means `(n, …)`) of the windows' rows in at most `most` equal steps; NaN where none is.
+
+    A step ends where the next one starts, the last one no later than the record.
+    """
     start_s = analysis.embedding.start_s
     hop_s = float(np.diff(start_s).min()) if len(start_s) > 1 else analysis.record.duration_s
     at = np.rint((start_s - start_s[0]) / hop_s).astype(int)  # windows without signal have no row
@@ -167,7 +169,9 @@ def _over_windows(
     np.add.at(sums, at // group, np.nan_to_num(rows))
     np.add.at(count, at // group, np.isfinite(rows))
     mean = np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
-    return start_s[0] + np.arange(n + 1) * group * hop_s, mean
+    edges_s = start_s[0] + np.arange(n + 1) * group * hop_s
+    edges_s[-1] = min(edges_s[-1], analysis.record.end_s)  # the last window may reach beyond it
+    return edges_s, mean
 
 
 def _bits_over_time(analysis: Analysis, channel: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
