@@ -87,6 +87,17 @@ def test_analyze_prints_a_table_and_writes_the_report(folder: Path, model: str, 
     assert os.listdir(tmp_path) == ["r.html"]
 
 
+def test_the_notes_of_a_recording_stand_below_the_table(folder: Path, model: str, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.hea"
+    run("reconstruct", folder / "pair.hea", "-o", drawn, model=model)
+    result = run("analyze", folder / "pair.hea", drawn, "-o", tmp_path / "r.html", model=model)
+    assert result.exit_code == 0, result.stderr
+    said = [line.split(" from ")[0] for line in result.stdout.splitlines() if line.startswith(("pair: ", "drawn: "))]
+    name = read(drawn).notes[-1].split(" from ")[0]
+    assert name.startswith("drawn by the model")
+    assert said == ["pair: simulated", "drawn: simulated", f"drawn: {name}"]  # and no line for what analyze drew
+
+
 def test_analyze_json_parses_and_writes_nothing(folder: Path, model: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("analyze", folder / "pair.hea", "--json", model=model)
@@ -216,6 +227,18 @@ def test_a_folder_is_every_recording_once(folder: Path, tmp_path: Path) -> None:
     assert recordings([tmp_path]) == [(tmp_path / "labels.csv", False), (tmp_path / "long.hea", True)]
     named = [tmp_path / "long_1.dat", tmp_path / "long_1", str(tmp_path / "long_1.*")]
     assert recordings(named) == [(tmp_path / "long_1.hea", True)]
+
+
+def test_a_folder_of_text_files_says_that_they_must_be_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    with pytest.raises(SignalError, match=r"found none of \.hea (?!.*\.(txt|dat)\b).* in .*name another folder"):
+        recordings([tmp_path])
+    write(read(folder / "ecg.parquet"), tmp_path / "below" / "x.csv")
+    (tmp_path / "below" / "x.csv").rename(tmp_path / "below" / "x.txt")
+    with pytest.raises(SignalError, match="text files must be named") as error:
+        recordings([tmp_path])
+    pattern = str(error.value).split("'")[1]
+    assert recordings([pattern]) == [(tmp_path / "below" / "x.txt", True)]
 
 
 def test_what_lies_beside_recordings_is_left_out_and_said(folder: Path, model: str, tmp_path: Path) -> None:

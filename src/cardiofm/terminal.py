@@ -98,11 +98,12 @@ def progress() -> Progress:
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """One line per channel of each recording."""
+    """One line per channel of each recording, and below them one per note."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("recording", "", "channel"):
@@ -118,7 +119,17 @@ def table(rows: list[dict[str, Any]]) -> None:
             cells = ["–" if x is None else f"{x:{form}}" for x, form in zip(figures, FORMS, strict=True)]
             table.add_row(name, modality.upper(), escape(one["channel"]), *cells)
             name = ""
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        for note in _told(row["notes"]):
+            console.print(Text(f"{row['record']}: {note}", style="dim"), soft_wrap=True)
+
+
+def _told(notes: list[str]) -> list[str]:
+    """The notes without the analysis' own, the last that says what the model drew: all of the table is about that."""
+    own = max((i for i, note in enumerate(notes) if note.startswith("drawn by the model")), default=len(notes))
+    return [*notes[:own], *notes[own + 1 :]]
 
 
 def say(error: Exception | str) -> None:

@@ -20,7 +20,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
     """
     record = analysis.record
     rows: dict[str, Any] = {"record": record.name, "duration_s": round(record.duration_s, 3)}
-    rows |= {"windows": len(analysis.embedding), "notes": list(dict.fromkeys((*record.notes, *analysis.notes)))}
+    rows |= {"windows": len(analysis.embedding), "notes": list(analysis.notes)}
     return rows | {modality: _channel(analysis, c) for c, modality in enumerate(MODALITIES)}
 
 
