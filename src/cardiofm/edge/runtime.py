@@ -31,7 +31,7 @@ class OnnxBackend:
             if not (folder / name).is_file():
                 raise CheckpointError(
                     f"a model folder must hold {name} to run without torch, {folder} lacks it; "
-                    "write the graphs with cardiofm.edge.export.export(folder), or use backend='torch'"
+                    f"write the graphs with `cardiofm export {folder}`, or use backend='torch'"
                 )
 
     def encode(
