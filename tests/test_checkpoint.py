@@ -62,5 +62,5 @@ def test_damage_gets_its_sentence(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="complete model folder"):
         CardioFM.load(folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="lacks model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"lacks model\.safetensors"):
         CardioFM.load(folder)
