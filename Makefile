@@ -21,6 +21,7 @@ check: .venv/.all
 
 bench: .venv/.all
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m cardiofm.evaluate.report
 
 # The released weights again, from the recordings below DATA: hours of work, resumed where it was stopped.
 reproduce: .venv/.all
