@@ -49,7 +49,7 @@ def test_torch_and_onnx_agree(onnx: OnnxBackend, torch: TorchBackend, batch: int
         assert not b.seen[:, c].any()
         assert not b.tokens[:, c].any()
     depth = a.codes.sum(-1) % 4
-    close(torch.draw(a.tokens, a.seen), onnx.draw(a.tokens, a.seen))
+    close(torch.draw(a), onnx.draw(a))
     close(torch.decode(a.codes, depth, a.seen), onnx.decode(a.codes, depth, a.seen))
 
 
@@ -85,5 +85,6 @@ def test_graphs_of_other_weights_are_refused(micro_graphs: Path, tmp_path: Path)
     data = weights.read_bytes()
     size = int.from_bytes(data[:8], "little")
     weights.write_bytes((size + 8).to_bytes(8, "little") + data[8 : 8 + size] + b" " * 8 + data[8 + size :])
+    nothing = np.zeros((1, 2, 2500), np.float32), np.ones((1, 2, 2500), bool), np.ones((1, 2), bool)
     with pytest.raises(CheckpointError, match="must belong to the"):
-        OnnxBackend(tmp_path / "m", 1).draw(np.zeros((1, 2, 125, 32), np.float32), np.ones((1, 2, 125), bool))
+        OnnxBackend(tmp_path / "m", 1).encode(*nothing)

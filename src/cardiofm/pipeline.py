@@ -1,8 +1,8 @@
 """Record to embedding and to reconstruction, on one page: cut → encode → (draw | decode) → join.
 
 Shapes: B batch, C channels (ecg, ppg), N samples, S token steps, T tokens of the record, W windows.
-The drawing is the network's everywhere: no sample of the input is copied into a reconstruction, and where the input
-has no sample nothing is drawn unless it was asked to be hidden.
+From codes every sample is the network's. With something hidden, what is visible passes at the network's rate, and the
+hidden part is drawn. Where the input has no sample nothing is drawn unless it was asked to be hidden.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ class Model:
             if hidden.none:
                 drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.seen)
             else:
-                drawn_BCN = self.backend.draw(code.tokens, code.seen)
+                drawn_BCN = self.backend.draw(code)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
                 offset_C, scale_C = self._unit(record, hidden, window, whole, one)

@@ -44,9 +44,9 @@ class OnnxBackend:
         """Encode windows, running only the streams in `present`."""
         return Encoded(*self._run(ENCODERS[present], x_BCN, visible_BCN, in_mv_BC))
 
-    def draw(self, tokens_BCSD: NDArray[np.float32], seen_BCS: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def draw(self, code: Encoded) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
-        return self._run(DRAW, tokens_BCSD, seen_BCS)[0]
+        return self._run(DRAW, code.tokens, code.patches, code.seen)[0]
 
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]

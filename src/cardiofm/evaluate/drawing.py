@@ -26,7 +26,7 @@ def draw(
     """
     drawn = np.zeros(visible_BCN.shape, np.float32)
     for at, code in _encoded(model, windows, visible_BCN, batch):
-        drawn[at] = model.backend.draw(code.tokens, code.seen)
+        drawn[at] = model.backend.draw(code)
         _to_units(drawn, at, code, windows, visible_BCN)
     return drawn
 

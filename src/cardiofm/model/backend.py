@@ -32,10 +32,10 @@ class Encode(nn.Module):
         tokens = model.encoder(x_BCN, visible_BCN, in_mv_BC, self.present)
         run = {c: self._stream(tokens, c) for c in self.present}
         blank = [torch.zeros_like(t) for t in run[self.present[0]]]
-        z, seen, codes, worth = (
+        z, patches, seen, codes, worth = (
             torch.stack(parts, dim=1) for parts in zip(*(run.get(c, blank) for c in range(2)), strict=True)
         )
-        return model.encoder.embed(tokens), z, seen, codes, worth, tokens.offset_BC, tokens.scale_BC
+        return model.encoder.embed(tokens), z, patches, seen, codes, worth, tokens.offset_BC, tokens.scale_BC
 
     def _stream(self, tokens: Tokens, c: int) -> list[Tensor]:
         z_BSD, seen_BS = cast(Tensor, tokens.z[c]), cast(Tensor, tokens.visible[c])
@@ -45,21 +45,29 @@ class Encode(nn.Module):
         for q in range(quantizer.config.levels):
             codes.append(quantizer.nearest(residual, q))
             residual = residual - quantizer.codebook_QKE[q][codes[-1]]
-        return [z_BSD, seen_BS, torch.stack(codes, dim=-1), self.model.importance(tokens, latent, c)]
+        return [
+            z_BSD,
+            cast(Tensor, tokens.patches[c]),
+            seen_BS,
+            torch.stack(codes, dim=-1),
+            self.model.importance(tokens, latent, c),
+        ]
 
 
 class Draw(nn.Module):
-    """Tokens `(B, C, S, D)`, seen or not, to both waveforms `(B, C, N)`, normalised; what is not seen is filled in."""
+    """Tokens `(B, C, S, D)` and patches `(B, C, S, P)`, seen or not, to waveforms `(B, C, N)`, gaps filled."""
 
     def __init__(self, model: CardioFM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, tokens_BCSD: Tensor, seen_BCS: Tensor) -> Tensor:
+    def forward(self, tokens_BCSD: Tensor, patches_BCSP: Tensor, seen_BCS: Tensor) -> Tensor:
         z: list[Tensor | None] = [tokens_BCSD[:, 0], tokens_BCSD[:, 1]]
         seen: list[Tensor | None] = [seen_BCS[:, 0], seen_BCS[:, 1]]
         scale_BC = tokens_BCSD[:, :, 0, 0]  # not used by the drawing, which is in normalised units
-        return self.model.decoder.tokens(Tokens(z, [None, None], seen, scale_BC, scale_BC), tokens_BCSD.shape[2])
+        patches: list[Tensor | None] = [patches_BCSP[:, 0], patches_BCSP[:, 1]]
+        tokens = Tokens(z, [None, None], seen, scale_BC, scale_BC, patches)
+        return self.model.decoder.tokens(tokens, tokens_BCSD.shape[2])
 
 
 class Decode(nn.Module):
@@ -99,9 +107,9 @@ class TorchBackend:
         """Encode windows, running only the streams in `present`."""
         return Encoded(*self._run(Encode(self.model, present), x_BCN, visible_BCN, in_mv_BC))
 
-    def draw(self, tokens_BCSD: NDArray[np.float32], seen_BCS: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def draw(self, code: Encoded) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
-        return self._run(Draw(self.model), tokens_BCSD, seen_BCS)[0]
+        return self._run(Draw(self.model), code.tokens, code.patches, code.seen)[0]
 
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cardiofm.model.echo import Echo
 from cardiofm.model.encoder import Tokens
 from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View, cosines
 from cardiofm.model.quantizer import QuantizerConfig
@@ -59,6 +60,8 @@ class Decoder(nn.Module):
         self.from_codes = nn.ModuleList(nn.Linear(quantizer.width + 1, G) for _ in range(2))
         self.register_buffer("basis_EP", cosines(quantizer.width, spec.patch), persistent=False)
         self.trust = nn.Parameter(torch.linspace(0.0, -2.5, quantizer.levels + 1).repeat(2, 1))
+        self.echo = Echo(spec.fs_hz, spec.patch)
+        self.trust_echo = nn.Parameter(torch.full((2,), -3.0))
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.blocks = nn.ModuleList(
             TwoStreamBlock(G, config.heads, config.hidden, spec.token_s) for _ in range(config.depth)
@@ -69,9 +72,13 @@ class Decoder(nn.Module):
     def tokens(self, tokens: Tokens, steps: int, index: list[Tensor | None] | None = None) -> Tensor:
         """Both waveforms `(B, C, N)` in normalised units from encoder tokens; what is not visible is filled in.
 
+        Visible patches pass. A hidden one is the `Echo` of what matches its surroundings, where there is one, plus the
+        network's correction, weighted by `trust_echo` (log); without an echo it is the network's alone.
         `index` places kept tokens (per stream `(B, V)`) on the grid of `steps`; None means that all were kept.
         """
         full: list[Tensor | None] = []
+        patches: list[Tensor | None] = [None, None]
+        shown: list[Tensor | None] = [None, None]
         B = tokens.offset_BC.shape[0]
         for c, z_BVD in enumerate(tokens.z):
             blank_BSG = self.hidden[c].expand(B, steps, -1)
@@ -83,7 +90,31 @@ class Decoder(nn.Module):
             blank_BVG = blank_BSG[:, : z_BVD.shape[1]]
             h_BVG = torch.where(seen_BV[..., None], self.from_tokens[c](z_BVD), blank_BVG)
             full.append(h_BVG if at is None else blank_BSG.scatter(1, at[..., None].expand_as(h_BVG), h_BVG))
-        return self._draw(full, [None, None])
+            patches[c], shown[c] = tokens.patches[c], seen_BV
+            if at is not None and (patch_BVP := tokens.patches[c]) is not None:
+                blank_BSP = patch_BVP.new_zeros(B, steps, self.spec.patch)
+                patches[c] = blank_BSP.scatter(1, at[..., None].expand_as(patch_BVP), patch_BVP)
+                shown[c] = torch.zeros(B, steps, dtype=torch.bool, device=at.device).scatter(1, at, seen_BV)
+        drawn_BCN = self._draw(full, [None, None])
+        echoes = self.echo(patches, shown)
+        return torch.stack([self._led(drawn_BCN[:, c], patches[c], shown[c], echoes[c], c) for c in range(2)], dim=1)
+
+    def _led(
+        self,
+        drawn_BN: Tensor,
+        patch_BSP: Tensor | None,
+        seen_BS: Tensor | None,
+        echo: tuple[Tensor, Tensor] | None,
+        channel: int,
+    ) -> Tensor:
+        """The network's drawing of one channel, led by its visible patches and by their echo."""
+        if patch_BSP is None or seen_BS is None or echo is None:
+            return drawn_BN
+        echo_BSP, has_BS = echo
+        drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
+        led_BSP = echo_BSP + self.trust_echo[channel].exp() * drawn_BSP
+        hidden_BSP = torch.where(has_BS[..., None], led_BSP, drawn_BSP)
+        return torch.where(seen_BS[..., None], patch_BSP, hidden_BSP).flatten(1)
 
     def codes(self, latents: list[Tensor | None], depths: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
         """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`; 0 for an absent stream.

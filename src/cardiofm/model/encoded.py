@@ -17,6 +17,7 @@ class Encoded(NamedTuple):
 
     embedding: NDArray[np.float32]  # (B, E)
     tokens: NDArray[np.float32]  # (B, C, S, D)
+    patches: NDArray[np.float32]  # (B, C, S, P) each token's own samples, normalised, hidden ones 0
     seen: NDArray[np.bool_]  # (B, C, S) at least half of the token's samples are visible
     codes: NDArray[np.int64]  # (B, C, S, Q) all levels
     worth: NDArray[np.float32]  # (B, C, S) codebook levels that the token is worth, mean 0 over the seen ones
@@ -46,7 +47,7 @@ class Backend(Protocol):
         """Encode windows, running only the streams in `present`."""
         ...
 
-    def draw(self, tokens_BCSD: NDArray[np.float32], seen_BCS: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def draw(self, code: Encoded) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
         ...
 
