@@ -14,6 +14,7 @@ import torch
 from cardiofm.config import to_dict
 from cardiofm.data.store import Store
 from cardiofm.model.cardiofm import CardioFM, ModelConfig, parameters_m
+from cardiofm.model.checkpoint import read_provenance
 from cardiofm.train.batches import BatchConfig, Batches
 from cardiofm.train.loop import LoopConfig, fit
 from cardiofm.train.objectives import ObjectiveConfig, Pretraining
@@ -60,6 +61,7 @@ def provenance(config: PretrainConfig, store_dir: Path, model: CardioFM) -> dict
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
         "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
         "hours": json.loads(manifest.read_text(encoding="utf-8")).get("hours"),
+        "before": read_provenance(Path(config.start_from)) if config.start_from else None,
     }
 
 
