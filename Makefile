@@ -28,7 +28,8 @@ reproduce: .venv/.all
 	$(BIN)/cardiofm prepare $(SETS) --data-root $(DATA) --out $(STORE)
 	for name in base tiny; do \
 	  $(BIN)/cardiofm pretrain configs/$$name.toml --store $(STORE) --out runs/$$name && \
-	  $(BIN)/cardiofm export runs/$$name/last/model || exit 1; done
+	  $(BIN)/python -m cardiofm.train.settle runs/$$name/last/model --store $(STORE) --out runs/$$name/model && \
+	  $(BIN)/cardiofm export runs/$$name/model || exit 1; done
 
 clean:
 	rm -rf .venv

@@ -100,7 +100,7 @@ class AdaptiveRVQ(nn.Module):
         if len(x_ME) < 2:
             return
         if not bool(self.ready):
-            self._start(x_ME)
+            self.start(x_ME)
         for q in range(self.config.levels):
             book, usage = self.codebook_QKE[q], self.usage_QK[q]
             index_M = self.nearest(x_ME, q)
@@ -118,7 +118,7 @@ class AdaptiveRVQ(nn.Module):
                 self.total_QKE[q][dead] = fresh * usage.mean()
             x_ME = residual
 
-    def _start(self, x_ME: Tensor, rounds: int = 8) -> None:
+    def start(self, x_ME: Tensor, rounds: int = 8) -> None:
         """k-means of each level's residuals, in turn."""
         for q in range(self.config.levels):
             book = _spread(x_ME, self.config.codes)
