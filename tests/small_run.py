@@ -18,17 +18,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cardiofm.signals import InputSpec, Window
-from cardiofm.train.augment import AugmentConfig
 from cardiofm.train.batches import Batch, BatchConfig, Batches
 from cardiofm.train.loop import LoopConfig, fit
 
 SPEC = InputSpec(window_s=2.0)
-PLAIN = AugmentConfig(
-    gain_mv=1,
-    gain_nu=1,
-    **dict.fromkeys(("flip_share", "stretch_share", "drop_mv_share", "noise_share", "sensor_share"), 0.0),
-    **dict.fromkeys(("wander_share", "clip_share", "gap_share"), 0.0),
-)
 LOOP = LoopConfig(
     seed=3, steps=20, warmup_steps=4, lr=3e-3, precision="fp32", checkpoint_minutes=0.0, log_every=3, threads=1
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cardiofm.train.augment import AugmentConfig, augment, disturb, draw_rate, gaps, play, recorded_noise
-from small_run import PLAIN
+from cardiofm.train.settle import PLAIN
 
 FS_HZ = 250.0
 NOISE = {k: np.random.default_rng(9).standard_normal((2, 9000)).astype(np.float32) + 3 for k in ("em", "ma")}

@@ -10,7 +10,8 @@ import torch
 from cardiofm.config import ConfigError
 from cardiofm.signals import InputSpec, SignalError
 from cardiofm.train.batches import Batch, BatchConfig, Batches, prefetch
-from small_run import PLAIN, SPEC, SmallStore, small_batches
+from cardiofm.train.settle import PLAIN
+from small_run import SPEC, SmallStore, small_batches
 
 FIELDS = ("x_BCN", "target_BCN", "valid_BCN", "in_mv_BC")
 

@@ -102,8 +102,7 @@ class Pretraining(nn.Module):
         keep = self._keep(draw, len(batch.x_BCN), share, batch.x_BCN.device)
         hidden_BCN = torch.ones_like(batch.valid_BCN)
         for c in present:
-            shown_BS = torch.zeros(len(keep[c]), spec.tokens, dtype=torch.bool, device=hidden_BCN.device)
-            hidden_BCN[:, c] = ~shown_BS.scatter(1, keep[c], True).repeat_interleave(spec.patch, dim=-1)
+            hidden_BCN[:, c] = ~self._shown(keep[c])
         visible_BCN = batch.valid_BCN & ~hidden_BCN
         index: list[Tensor | None] = [keep[c] if c in present else None for c in range(2)]
         tokens = self.model.encoder(batch.x_BCN, visible_BCN, batch.in_mv_BC, present, index)
@@ -127,9 +126,7 @@ class Pretraining(nn.Module):
             visible_BCN = part.valid_BCN.clone()
             visible_BCN[:, 1 - c] = False
             keep = self._keep(draw, len(part.x_BCN), 0.5, part.x_BCN.device)
-            shown_BS = torch.zeros(len(keep[c]), model.config.spec.tokens, dtype=torch.bool, device=part.x_BCN.device)
-            shown_BN = shown_BS.scatter(1, keep[c], True).repeat_interleave(model.config.spec.patch, dim=-1)
-            visible_BCN[:, c] &= shown_BN
+            visible_BCN[:, c] &= self._shown(keep[c])
             index: list[Tensor | None] = [keep[k] if k == c else None for k in range(2)]
             tokens = model.encoder(part.x_BCN, visible_BCN, part.in_mv_BC, (c,), index)
             drawn_BCN = model.decoder.tokens(tokens, model.config.spec.tokens, index)
@@ -141,6 +138,12 @@ class Pretraining(nn.Module):
             embeddings.append(model.encoder.embed(tokens))
         near, hit = contrastive(self.project(embeddings[0]), self.project(embeddings[1]))
         return loss + self.config.contrastive_weight * near, logs | {"cross_contrastive": near, "cross_hit": hit}
+
+    def _shown(self, keep_BV: Tensor) -> Tensor:
+        """Samples `(B, N)` that belong to the kept tokens."""
+        spec = self.model.config.spec
+        shown_BS = torch.zeros(len(keep_BV), spec.tokens, dtype=torch.bool, device=keep_BV.device)
+        return shown_BS.scatter(1, keep_BV, True).repeat_interleave(spec.patch, dim=-1)
 
     def _know(self, embedding_BD: Tensor) -> tuple[Tensor, Tensor]:
         projected = self.project(embedding_BD)

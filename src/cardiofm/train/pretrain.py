@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import subprocess
 from dataclasses import dataclass, field
@@ -48,9 +50,6 @@ def pretrain(config: PretrainConfig, store_dir: Path, out: Path) -> Path:
 
 def provenance(config: PretrainConfig, store_dir: Path, model: CardioFM) -> dict[str, Any]:
     """What produced these weights: settings, commit, versions, data manifest, hardware."""
-    import hashlib
-    import json
-
     manifest = store_dir / "manifest.json"
     return {
         "config": to_dict(config),
