@@ -64,3 +64,11 @@ def test_damage_gets_its_sentence(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"lacks model\.safetensors"):
         CardioFM.load(folder)
+
+
+def test_a_folder_of_format_1_is_read_as_it_was_trained(folder: Path) -> None:
+    """Its decoder added to the echo without seeing it."""
+    config = json.loads((folder / "config.json").read_text())
+    del config["decoder"]["weighs"]
+    (folder / "config.json").write_text(json.dumps(config | {"format": 1}))
+    assert read_config(folder)["decoder"]["weighs"] is False

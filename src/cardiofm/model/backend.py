@@ -67,7 +67,7 @@ class Draw(nn.Module):
         scale_BC = tokens_BCSD[:, :, 0, 0]  # not used by the drawing, which is in normalised units
         patches: list[Tensor | None] = [patches_BCSP[:, 0], patches_BCSP[:, 1]]
         tokens = Tokens(z, [None, None], seen, scale_BC, scale_BC, patches)
-        return self.model.decoder.tokens(tokens, tokens_BCSD.shape[2])
+        return self.model.decoder.tokens(tokens, tokens_BCSD.shape[2])[0]
 
 
 class Decode(nn.Module):

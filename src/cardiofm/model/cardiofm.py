@@ -68,15 +68,15 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         """Per stream the quantized latents, averaging `mean_depth` levels a token (all levels where `full`)."""
         levels = self.config.quantizer.levels
         out: list[Quantized | None] = [None, None]
-        for c, z_BSD in enumerate(tokens.z):
-            seen_BS = tokens.visible[c]
+        for c, (z_BSD, seen_BS) in enumerate(zip(tokens.z, tokens.visible, strict=True)):
             if z_BSD is None or seen_BS is None:
                 continue
-            latent_BSE = self.latent(tokens, c)
-            depth_BS = water_fill(self.importance(tokens, latent_BSE, c), seen_BS, mean_depth_B, levels)
-            if full_B is not None:
-                depth_BS = torch.where(full_B[:, None], float(levels) * seen_BS, depth_BS)
-            out[c] = self.quantizer[c](latent_BSE, seen_BS, depth_BS)
+            with torch.autocast(z_BSD.device.type, enabled=False):  # eight bits of mantissa would be the error floor
+                latent_BSE = self.latent(tokens, c)
+                depth_BS = water_fill(self.importance(tokens, latent_BSE, c), seen_BS, mean_depth_B, levels)
+                if full_B is not None:
+                    depth_BS = torch.where(full_B[:, None], float(levels) * seen_BS, depth_BS)
+                out[c] = self.quantizer[c](latent_BSE, seen_BS, depth_BS)
         return out
 
     def latent(self, tokens: Tokens, channel: int) -> Tensor:
@@ -84,7 +84,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         z_BSD, patch_BSP = tokens.z[channel], tokens.patches[channel]
         assert z_BSD is not None
         assert patch_BSP is not None
-        return patch_BSP @ self.basis_EP.T + ADDED * self.to_code[channel](z_BSD)
+        return patch_BSP @ self.basis_EP.T + ADDED * self.to_code[channel](z_BSD.float())
 
     def importance(self, tokens: Tokens, latent_BSE: Tensor, channel: int) -> Tensor:
         """How many levels each token `(B, S)` is worth, centred on the window's visible mean.
@@ -95,7 +95,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         assert z_BSD is not None
         assert seen_BS is not None
         energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
-        worth_BS = ADDED * self.worth[channel](z_BSD)[..., 0] + self.slope[channel] * energy_BS
+        worth_BS = ADDED * self.worth[channel](z_BSD.float())[..., 0] + self.slope[channel] * energy_BS
         weight = seen_BS.to(worth_BS.dtype)
         mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
         return (worth_BS - mean_B1) * weight

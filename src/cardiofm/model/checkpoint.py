@@ -12,11 +12,14 @@ from typing import Any
 
 from cardiofm.signals import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
 
 # from format n to n + 1: a function of the config dict, each with a golden folder under tests/golden
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    # the decoder of format 1 added to the echo without seeing it
+    1: lambda config: config | {"decoder": config.get("decoder", {}) | {"weighs": False}},
+}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

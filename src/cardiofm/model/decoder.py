@@ -28,6 +28,7 @@ class DecoderConfig:
     depth: int = 3
     heads: int = 6
     hidden: int = 384
+    weighs: bool = True  # sees the echo and weighs it; False: adds to it unseen (weights of format 1)
 
 
 class Readout(nn.Module):
@@ -61,7 +62,14 @@ class Decoder(nn.Module):
         self.register_buffer("basis_EP", cosines(quantizer.width, spec.patch), persistent=False)
         self.trust = nn.Parameter(torch.linspace(0.0, -2.5, quantizer.levels + 1).repeat(2, 1))
         self.echo = Echo(spec.fs_hz, spec.patch)
-        self.trust_echo = nn.Parameter(torch.full((2,), -3.0))
+        if config.weighs:
+            self.from_echo = nn.ModuleList(nn.Linear(spec.patch, G) for _ in range(2))
+            self.weigh_echo = nn.ModuleList(nn.Linear(G, 1) for _ in range(2))
+            with torch.no_grad():  # the echo leads until the network has learned to draw
+                for name, parameter in self.weigh_echo.named_parameters():
+                    parameter.fill_(3.0 if name.endswith("bias") else 0.0)
+        else:
+            self.trust_echo = nn.Parameter(torch.full((2,), -3.0))
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.blocks = nn.ModuleList(
             TwoStreamBlock(G, config.heads, config.hidden, spec.token_s) for _ in range(config.depth)
@@ -69,14 +77,44 @@ class Decoder(nn.Module):
         self.rotary = SecondsRotary(G // config.heads)
         self.read = nn.ModuleList(Readout(G, spec.patch) for _ in range(2))
 
-    def tokens(self, tokens: Tokens, steps: int, index: list[Tensor | None] | None = None) -> Tensor:
-        """Both waveforms `(B, C, N)` in normalised units from encoder tokens; what is not visible is filled in.
+    def tokens(
+        self,
+        tokens: Tokens,
+        steps: int,
+        index: list[Tensor | None] | None = None,
+        echo: bool = True,
+        wanted: tuple[int, ...] = (0, 1),
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Both waveforms `(B, C, N)` in normalised units from encoder tokens, what is not visible filled in; and the
+        decoder's tokens `(B, S, G)` behind them.
 
-        Visible patches pass. A hidden one is the `Echo` of what matches its surroundings, where there is one, plus the
-        network's correction, weighted by `trust_echo` (log); without an echo it is the network's alone.
+        Visible patches pass. A hidden one is a mean of the network's drawing and of the `Echo` of what matches its
+        surroundings, where there is one; the network sees the echo and says its weight, token by token.
         `index` places kept tokens (per stream `(B, V)`) on the grid of `steps`; None means that all were kept.
+        Without `echo` the network draws alone (in training, where the echo takes longer than the network). A channel
+        that is not `wanted` and was not run is 0.
         """
-        full: list[Tensor | None] = []
+        full, patches, shown = self._place(tokens, steps, index)
+        echoes: list[tuple[Tensor, Tensor] | None] = [None, None]
+        if echo:
+            echoes = self.echo(patches, shown)
+        h: list[Tensor | None] = [None, None]
+        for c in range(2):
+            if c in wanted or shown[c] is not None:
+                h[c] = self._hint(full[c], shown[c], echoes[c], c) if self.config.weighs else full[c]
+        h = self._think(h, [None, None])
+        blank_BN = tokens.offset_BC.new_zeros(tokens.offset_BC.shape[0], steps * self.spec.patch)
+        drawn = [
+            blank_BN if h_BSG is None else self._lead(h_BSG, patches[c], shown[c], echoes[c], c)
+            for c, h_BSG in enumerate(h)
+        ]
+        return torch.stack(drawn, dim=1), h
+
+    def _place(
+        self, tokens: Tokens, steps: int, index: list[Tensor | None] | None
+    ) -> tuple[list[Tensor], list[Tensor | None], list[Tensor | None]]:
+        """Per channel on the whole grid: decoder tokens, visible patches and which are visible."""
+        full: list[Tensor] = []
         patches: list[Tensor | None] = [None, None]
         shown: list[Tensor | None] = [None, None]
         B = tokens.offset_BC.shape[0]
@@ -89,32 +127,45 @@ class Decoder(nn.Module):
             at = index[c] if index is not None else None
             blank_BVG = blank_BSG[:, : z_BVD.shape[1]]
             h_BVG = torch.where(seen_BV[..., None], self.from_tokens[c](z_BVD), blank_BVG)
-            full.append(h_BVG if at is None else blank_BSG.scatter(1, at[..., None].expand_as(h_BVG), h_BVG))
+            full.append(
+                h_BVG if at is None else blank_BSG.to(h_BVG.dtype).scatter(1, at[..., None].expand_as(h_BVG), h_BVG)
+            )
             patches[c], shown[c] = tokens.patches[c], seen_BV
             if at is not None and (patch_BVP := tokens.patches[c]) is not None:
                 blank_BSP = patch_BVP.new_zeros(B, steps, self.spec.patch)
                 patches[c] = blank_BSP.scatter(1, at[..., None].expand_as(patch_BVP), patch_BVP)
                 shown[c] = torch.zeros(B, steps, dtype=torch.bool, device=at.device).scatter(1, at, seen_BV)
-        drawn_BCN = self._draw(full, [None, None])
-        echoes = self.echo(patches, shown)
-        return torch.stack([self._led(drawn_BCN[:, c], patches[c], shown[c], echoes[c], c) for c in range(2)], dim=1)
+        return full, patches, shown
 
-    def _led(
+    def _hint(self, h_BSG: Tensor, seen_BS: Tensor | None, echo: tuple[Tensor, Tensor] | None, channel: int) -> Tensor:
+        """Decoder tokens that know, where they are hidden, what their echo looks like."""
+        if seen_BS is None or echo is None:
+            return h_BSG
+        echo_BSP, has_BS = echo
+        return h_BSG + (has_BS & ~seen_BS)[..., None] * self.from_echo[channel](echo_BSP)
+
+    def _lead(
         self,
-        drawn_BN: Tensor,
+        h_BSG: Tensor,
         patch_BSP: Tensor | None,
         seen_BS: Tensor | None,
         echo: tuple[Tensor, Tensor] | None,
         channel: int,
     ) -> Tensor:
-        """The network's drawing of one channel, led by its visible patches and by their echo."""
-        if patch_BSP is None or seen_BS is None or echo is None:
+        """The drawing `(B, N)` of one channel, led by its visible patches and by their echo."""
+        drawn_BN = self.read[channel](h_BSG).float()
+        if patch_BSP is None or seen_BS is None:
             return drawn_BN
-        echo_BSP, has_BS = echo
         drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
-        led_BSP = echo_BSP + self.trust_echo[channel].exp() * drawn_BSP
-        hidden_BSP = torch.where(has_BS[..., None], led_BSP, drawn_BSP)
-        return torch.where(seen_BS[..., None], patch_BSP, hidden_BSP).flatten(1)
+        if echo is not None:
+            echo_BSP, has_BS = echo
+            if self.config.weighs:
+                trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
+                led_BSP = drawn_BSP + trust_BS1 * (echo_BSP - drawn_BSP)
+            else:
+                led_BSP = echo_BSP + self.trust_echo[channel].exp() * drawn_BSP
+            drawn_BSP = torch.where(has_BS[..., None], led_BSP, drawn_BSP)
+        return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1)
 
     def codes(self, latents: list[Tensor | None], depths: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
         """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`; 0 for an absent stream.
@@ -133,11 +184,16 @@ class Decoder(nn.Module):
             direct.append((c, (y_BSE @ self.basis_EP).flatten(1)))
             factor_BS1 = self.trust[c][depth_BS.long()].exp()[..., None]
             trust.append(factor_BS1.expand(-1, -1, self.spec.patch).flatten(1))
-        drawn_BCN = self._draw(h, visible)
-        made = {c: drawn_BCN[:, c] * t + d for (c, d), t in zip(direct, trust, strict=True)}
-        return torch.stack([made.get(c, drawn_BCN[:, c]) for c in range(2)], dim=1)
+        thought = self._think(h, visible)
+        first = next(t for t in thought if t is not None)
+        blank_BN = first.new_zeros(first.shape[0], first.shape[1] * self.spec.patch)
+        drawn = [blank_BN if t is None else self.read[c](t).float() for c, t in enumerate(thought)]
+        for (c, direct_BN), trust_BN in zip(direct, trust, strict=True):
+            drawn[c] = drawn[c] * trust_BN + direct_BN
+        return torch.stack(drawn, dim=1)
 
-    def _draw(self, h: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
+    def _think(self, h: list[Tensor | None], visible: list[Tensor | None]) -> list[Tensor | None]:
+        """The decoder's tokens after its blocks; None for a stream that is not drawn."""
         first = next(t for t in h if t is not None)
         B, S = first.shape[:2]
         grid_1S = ((torch.arange(S, device=first.device) + 0.5) * self.spec.token_s)[None]
@@ -146,5 +202,4 @@ class Decoder(nn.Module):
         view = View(self.rotary, [None if t is None else grid_1S for t in h], seen, self.spec.token_s)
         for block in self.blocks:
             h = block(h, view)
-        blank_BN = first.new_zeros(B, S * self.spec.patch)
-        return torch.stack([blank_BN if t is None else self.read[c](t) for c, t in enumerate(h)], dim=1)
+        return h

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 MASKED = -1e4  # finite on purpose: exp(-1e4) is exactly 0 in float32, and an all-masked row stays a number
 LAG_LIMIT_S = 2.0
+LAG_SPAN_S, LAG_WIDTH_S = 1.2, 0.2  # of the heads' first lags
 
 
 class SecondsRotary(nn.Module):
@@ -47,6 +48,15 @@ def _heads(x_BSD: Tensor, heads: int) -> Tensor:
     return x_BSD.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
+def attend(q_BHSF: Tensor, k_BHTF: Tensor, v_BHTF: Tensor, bias_BHST: Tensor) -> Tensor:
+    """Scaled dot-product attention `(B, H, S, F)` with a bias on the scores."""
+    if q_BHSF.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return F.scaled_dot_product_attention(q_BHSF, k_BHTF, v_BHTF, attn_mask=bias_BHST)
+    # the fused kernel's backward is five times slower than plain products in bf16
+    score_BHST = (q_BHSF * q_BHSF.shape[-1] ** -0.5) @ k_BHTF.transpose(-1, -2) + bias_BHST
+    return torch.softmax(score_BHST, dim=-1).to(v_BHTF.dtype) @ v_BHTF
+
+
 class SelfAttention(nn.Module):
     """Attention of a stream to its own visible tokens."""
 
@@ -59,7 +69,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_BSD: Tensor, rotary: tuple[Tensor, Tensor], key_bias_B11S: Tensor) -> Tensor:
         q, k, v = (_heads(t, self.heads) for t in self.qkv(self.norm(x_BSD)).chunk(3, dim=-1))
-        y = F.scaled_dot_product_attention(rotate(q, rotary), rotate(k, rotary), v, attn_mask=key_bias_B11S)
+        y = attend(rotate(q, rotary), rotate(k, rotary), v, key_bias_B11S)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -81,7 +91,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.null_k = nn.Parameter(torch.zeros(heads, 1, width // heads))
         self.null_v = nn.Parameter(torch.zeros(heads, 1, width // heads))
-        self.lag_bias = nn.Parameter(torch.zeros(2 * self.reach + 1, heads))
+        self.lag_bias = nn.Parameter(lag_windows(self.reach, heads, token_s))
 
     def forward(self, x_BSD: Tensor, other_BTD: Tensor | None, lag_BST: Tensor | None, key_bias_B11T: Tensor) -> Tensor:
         B = x_BSD.shape[0]
@@ -93,8 +103,19 @@ class CrossAttention(nn.Module):
         k = torch.cat([self.null_k.expand(B, -1, -1, -1), k], dim=2)
         v = torch.cat([null_v, v], dim=2)
         bias = self.lag_bias[lag_BST].permute(0, 3, 1, 2) + key_bias_B11T
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=F.pad(bias, (1, 0)))
+        y = attend(q, k, v, F.pad(bias, (1, 0)))
         return self.out(y.transpose(1, 2).flatten(2))
+
+
+def lag_windows(reach: int, heads: int, token_s: float) -> Tensor:
+    """First lag biases `(2 * reach + 1, heads)`: each head looks mainly at its own lag, the last one at all of them.
+
+    Together the heads start as a convolution across the two signals over -1.2…1.2 s, where the pulse follows the beat.
+    """
+    lag_L = torch.arange(-reach, reach + 1) * token_s
+    centre_H = torch.linspace(-LAG_SPAN_S, LAG_SPAN_S, max(heads - 1, 1))
+    bias_LH = (-((lag_L[:, None] - centre_H) ** 2) / (2 * LAG_WIDTH_S**2)).clamp_min(-4.0)
+    return torch.cat([bias_LH[:, : heads - 1], torch.zeros(len(lag_L), 1)], dim=1)
 
 
 class FeedForward(nn.Module):

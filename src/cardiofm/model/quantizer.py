@@ -135,7 +135,9 @@ class AdaptiveRVQ(nn.Module):
         self.ready.fill_(True)
 
     def _perplexity(self, codes_MQ: Tensor) -> Tensor:
-        share_QK = F.one_hot(codes_MQ, self.config.codes).float().sum(0) / max(len(codes_MQ), 1)
+        K, Q = self.config.codes, self.config.levels
+        slot_MQ = codes_MQ + K * torch.arange(Q, device=codes_MQ.device)
+        share_QK = torch.bincount(slot_MQ.flatten(), minlength=Q * K).view(Q, K) / max(len(codes_MQ), 1)
         return torch.exp(-(share_QK * torch.log(share_QK + 1e-9)).sum(-1))
 
 

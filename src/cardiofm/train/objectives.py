@@ -5,19 +5,24 @@ Every step has one mode, drawn from (seed, step), so that a batch computes only 
   codec   nothing hidden, short crop, through the quantizer at a random mean depth (a quarter at full depth)
   masked  spans of tokens dropped from the encoder, complementary between ECG and PPG, drawn from the tokens left
   cross   half of the windows show only the ECG, half only the PPG; both sides are drawn (paired batches only)
+What is hidden is drawn as a waveform and guessed as a code of the first codebook: a regression to the mean teaches
+little where the beat's place is not known yet, a choice among codes teaches at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardiofm.model.cardiofm import CardioFM
-from cardiofm.model.encoder import Tokens
+from cardiofm.model.encoder import Tokens, token_visible
+from cardiofm.model.quantizer import AdaptiveRVQ
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch
 from cardiofm.train.losses import contrastive, huber, spectral
@@ -32,12 +37,15 @@ class ObjectiveConfig:
     codec_share: float = 0.3  # of the steps
     cross_share: float = 0.2  # of the steps with paired batches
     codec_crop_s: float = 4.0  # seconds of each window used in codec steps
-    mask_from: float = 0.4  # share of tokens hidden at first …
-    mask_to: float = 0.75  # … and after mask_ramp steps
+    mask_from: float = 0.3  # share of tokens hidden at first …
+    mask_to: float = 0.6  # … and after mask_ramp steps
     mask_ramp: int = 2000
+    cross_mask: float = 0.2  # share of the shown side's tokens hidden in cross steps
+    echo_share: float = 0.2  # of the masked steps; in the others the network draws without the echo, which is slow
     span_s: float = 0.48  # mean length of a hidden span
     visible_weight: float = 0.1  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
+    guess_weight: float = 0.1
     contrastive_weight: float = 0.5
     commitment_weight: float = 0.25
 
@@ -50,6 +58,8 @@ class Pretraining(nn.Module):
         self.model, self.config, self.seed = model, config, seed
         width = model.config.encoder.embedding
         self.project = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, PROJECTION))
+        codes = model.config.quantizer.codes
+        self.guess = nn.ModuleList(nn.Linear(model.config.decoder.width, codes) for _ in range(2))
 
     def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         draw = np.random.default_rng((self.seed, step, 7))
@@ -87,7 +97,10 @@ class Pretraining(nn.Module):
                 logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
                 logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
         drawn_BCN = model.decoder.codes(latents, depths, tokens.visible)
-        wave, tone, share_B = self._compare(drawn_BCN, clean, tokens, valid.float(), present)
+        target_BCN = self._normalised(clean, valid, tokens, present)
+        wave, tone = self._compare(drawn_BCN, target_BCN, valid.float(), present)
+        error_B = (((drawn_BCN - target_BCN) * valid).detach() ** 2).sum((1, 2))
+        share_B = error_B / (target_BCN**2).sum((1, 2)).clamp_min(1e-6)
         if bool(full_B.any()):
             logs["codec_prd"] = 100 * share_B[full_B].mean().sqrt()
         loss = wave + self.config.spectral_weight * tone + self.config.commitment_weight * commitment
@@ -96,7 +109,6 @@ class Pretraining(nn.Module):
     def _masked(
         self, batch: Batch, present: tuple[int, ...], step: int, draw: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        spec = self.model.config.spec
         ramp = min(1.0, step / max(1, self.config.mask_ramp))
         share = self.config.mask_from + (self.config.mask_to - self.config.mask_from) * ramp
         keep = self._keep(draw, len(batch.x_BCN), share, batch.x_BCN.device)
@@ -106,12 +118,12 @@ class Pretraining(nn.Module):
         visible_BCN = batch.valid_BCN & ~hidden_BCN
         index: list[Tensor | None] = [keep[c] if c in present else None for c in range(2)]
         tokens = self.model.encoder(batch.x_BCN, visible_BCN, batch.in_mv_BC, present, index)
-        drawn_BCN = self.model.decoder.tokens(tokens, spec.tokens, index)
-        weight_BCN = batch.valid_BCN * torch.where(visible_BCN, self.config.visible_weight, 1.0)
-        wave, tone, _ = self._compare(drawn_BCN, batch.target_BCN, tokens, weight_BCN, present)
+        echo = bool(draw.random() < self.config.echo_share)
+        loss, parts = self._hidden(batch, tokens, visible_BCN, present, index, echo)
         near, hit = self._know(self.model.encoder.embed(tokens))
-        loss = wave + self.config.spectral_weight * tone + self.config.contrastive_weight * near
-        return loss, {"masked_wave": wave, "masked_tone": tone, "contrastive": near, "hit": hit}
+        loss = loss + self.config.contrastive_weight * near
+        name = "echoed" if echo else "masked"
+        return loss, {f"{name}_{k}": v for k, v in parts.items()} | {"contrastive": near, "hit": hit}
 
     def _cross(self, batch: Batch, draw: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Even windows show one side, odd windows (same record) the other: drawing across, and one common embedding."""
@@ -125,19 +137,53 @@ class Pretraining(nn.Module):
             part = Batch(x, target, valid, in_mv, batch.present)
             visible_BCN = part.valid_BCN.clone()
             visible_BCN[:, 1 - c] = False
-            keep = self._keep(draw, len(part.x_BCN), 0.5, part.x_BCN.device)
+            keep = self._keep(draw, len(part.x_BCN), self.config.cross_mask, part.x_BCN.device)
             visible_BCN[:, c] &= self._shown(keep[c])
             index: list[Tensor | None] = [keep[k] if k == c else None for k in range(2)]
             tokens = model.encoder(part.x_BCN, visible_BCN, part.in_mv_BC, (c,), index)
-            drawn_BCN = model.decoder.tokens(tokens, model.config.spec.tokens, index)
-            weight_BCN = part.valid_BCN.float()
-            weight_BCN[:, c] *= torch.where(visible_BCN[:, c], self.config.visible_weight, 1.0)
-            wave, tone, _ = self._compare(drawn_BCN, part.target_BCN, tokens, weight_BCN, (0, 1))
-            logs[f"from_{name}_wave"] = wave
-            loss = loss + (wave + self.config.spectral_weight * tone) / 2
+            part_loss, parts = self._hidden(part, tokens, visible_BCN, (0, 1), index, False)
+            logs |= {f"from_{name}_{k}": v for k, v in parts.items()}
+            loss = loss + part_loss / 2
             embeddings.append(model.encoder.embed(tokens))
         near, hit = contrastive(self.project(embeddings[0]), self.project(embeddings[1]))
         return loss + self.config.contrastive_weight * near, logs | {"cross_contrastive": near, "cross_hit": hit}
+
+    def _hidden(
+        self,
+        batch: Batch,
+        tokens: Tokens,
+        visible_BCN: Tensor,
+        present: tuple[int, ...],
+        index: list[Tensor | None],
+        echo: bool,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of drawing and guessing what is not visible in the channels of `present`, and its parts."""
+        drawn_BCN, h = self.model.decoder.tokens(tokens, self.model.config.spec.tokens, index, echo, present)
+        target_BCN = self._normalised(batch.target_BCN, batch.valid_BCN, tokens, present)
+        weight_BCN = batch.valid_BCN * torch.where(visible_BCN, self.config.visible_weight, 1.0)
+        wave, tone = self._compare(drawn_BCN, target_BCN, weight_BCN, present)
+        loss, parts = wave + self.config.spectral_weight * tone, {"wave": wave, "tone": tone}
+        guesses = [
+            self._guess(h[c], target_BCN[:, c], batch.valid_BCN[:, c] & ~visible_BCN[:, c], c)
+            for c in present
+            if bool(self.model.quantizer[c].ready)
+        ]
+        if guesses:
+            parts["guess"] = torch.stack(guesses).mean()
+            loss = loss + self.config.guess_weight * parts["guess"]
+        return loss, parts
+
+    def _guess(self, h_BSG: Tensor | None, target_BN: Tensor, hidden_BN: Tensor, channel: int) -> Tensor:
+        """Cross-entropy (nats) of the first code of the hidden tokens."""
+        assert h_BSG is not None
+        patch = self.model.config.spec.patch
+        hidden_BS = token_visible(hidden_BN, patch)
+        logit_BSK = self.guess[channel](h_BSG).float()
+        with torch.no_grad():
+            latent_BSE = target_BN.unflatten(-1, (-1, patch)) @ self.model.basis_EP.T
+            code_BS = cast(AdaptiveRVQ, self.model.quantizer[channel]).nearest(latent_BSE.float(), 0)
+        loss_BS = F.cross_entropy(logit_BSK.transpose(1, 2), code_BS, reduction="none")
+        return (loss_BS * hidden_BS).sum() / hidden_BS.sum().clamp_min(1)
 
     def _shown(self, keep_BV: Tensor) -> Tensor:
         """Samples `(B, N)` that belong to the kept tokens."""
@@ -149,28 +195,30 @@ class Pretraining(nn.Module):
         projected = self.project(embedding_BD)
         return contrastive(projected[0::2], projected[1::2])
 
-    def _compare(
-        self, drawn_BCN: Tensor, target_BCN: Tensor, tokens: Tokens, weight_BCN: Tensor, present: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Waveform error and spectral error in normalised units, and the share of each window's energy that is wrong.
+    def _normalised(self, x_BCN: Tensor, valid_BCN: Tensor, tokens: Tokens, present: tuple[int, ...]) -> Tensor:
+        """Waveforms in the units of the drawing, 0 where not valid or not in `present`.
 
         A channel that was not shown is normalised by its own valid samples.
         """
-        wave, tone = drawn_BCN.new_zeros(()), drawn_BCN.new_zeros(())
-        error_B, energy_B = drawn_BCN.new_zeros(len(drawn_BCN)), drawn_BCN.new_zeros(len(drawn_BCN))
+        out_BCN = torch.zeros_like(x_BCN)
         for c in present:
-            weight_BN = weight_BCN[:, c]
-            has_BN = (weight_BN > 0).to(drawn_BCN.dtype)
             offset_B, scale_B = tokens.offset_BC[:, c], tokens.scale_BC[:, c]
             if tokens.z[c] is None:
-                _, offset_BC, scale_BC = normalise(target_BCN[:, c : c + 1], has_BN[:, None] > 0)
+                _, offset_BC, scale_BC = normalise(x_BCN[:, c : c + 1], valid_BCN[:, c : c + 1])
                 offset_B, scale_B = offset_BC[:, 0], scale_BC[:, 0]
-            target_BN = ((target_BCN[:, c] - offset_B[:, None]) / scale_B[:, None]).clamp(-20, 20) * has_BN
-            wave = wave + huber(drawn_BCN[:, c], target_BN, weight_BN) / len(present)
-            tone = tone + spectral(drawn_BCN[:, c], target_BN, has_BN) / len(present)
-            error_B = error_B + (((drawn_BCN[:, c] - target_BN) * has_BN).detach() ** 2).sum(-1)
-            energy_B = energy_B + (target_BN**2).sum(-1)
-        return wave, tone, error_B / energy_B.clamp_min(1e-6)
+            out_BCN[:, c] = ((x_BCN[:, c] - offset_B[:, None]) / scale_B[:, None]).clamp(-20, 20) * valid_BCN[:, c]
+        return out_BCN
+
+    def _compare(
+        self, drawn_BCN: Tensor, target_BCN: Tensor, weight_BCN: Tensor, present: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Waveform error and spectral error in normalised units, means over the channels of `present`."""
+        wave, tone = drawn_BCN.new_zeros(()), drawn_BCN.new_zeros(())
+        for c in present:
+            weight_BN = weight_BCN[:, c]
+            wave = wave + huber(drawn_BCN[:, c], target_BCN[:, c], weight_BN) / len(present)
+            tone = tone + spectral(drawn_BCN[:, c], target_BCN[:, c], (weight_BN > 0).float()) / len(present)
+        return wave, tone
 
     def _keep(self, draw: np.random.Generator, B: int, share: float, device: torch.device) -> list[Tensor]:
         """Token indices `(B, V)` to keep per stream: spans, the ECG's and the PPG's as far apart as they can be."""
