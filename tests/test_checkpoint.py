@@ -67,8 +67,10 @@ def test_damage_gets_its_sentence(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_format_1_is_read_as_it_was_trained(folder: Path) -> None:
-    """Its decoder added to the echo without seeing it."""
+    """Without lag biases within a signal, its decoder adding to the echo without seeing it."""
     config = json.loads((folder / "config.json").read_text())
-    del config["decoder"]["weighs"]
+    for part, name in (("encoder", "lags"), ("decoder", "lags"), ("decoder", "weighs")):
+        del config[part][name]
     (folder / "config.json").write_text(json.dumps(config | {"format": 1}))
-    assert read_config(folder)["decoder"]["weighs"] is False
+    read = read_config(folder)
+    assert read["encoder"]["lags"] is read["decoder"]["lags"] is read["decoder"]["weighs"] is False

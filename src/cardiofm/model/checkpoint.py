@@ -17,8 +17,12 @@ CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.js
 
 # from format n to n + 1: a function of the config dict, each with a golden folder under tests/golden
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    # the decoder of format 1 added to the echo without seeing it
-    1: lambda config: config | {"decoder": config.get("decoder", {}) | {"weighs": False}},
+    # attention of format 1 had no lag bias within a signal, and its decoder added to the echo without seeing it
+    1: lambda config: {
+        **config,
+        "encoder": {**config.get("encoder", {}), "lags": False},
+        "decoder": {**config.get("decoder", {}), "lags": False, "weighs": False},
+    },
 }
 
 

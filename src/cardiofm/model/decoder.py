@@ -28,6 +28,7 @@ class DecoderConfig:
     depth: int = 3
     heads: int = 6
     hidden: int = 384
+    lags: bool = True  # False: no lag bias within a signal (weights of format 1)
     weighs: bool = True  # sees the echo and weighs it; False: adds to it unseen (weights of format 1)
 
 
@@ -72,7 +73,7 @@ class Decoder(nn.Module):
             self.trust_echo = nn.Parameter(torch.full((2,), -3.0))
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.blocks = nn.ModuleList(
-            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s) for _ in range(config.depth)
+            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s, lags=config.lags) for _ in range(config.depth)
         )
         self.rotary = SecondsRotary(G // config.heads)
         self.read = nn.ModuleList(Readout(G, spec.patch) for _ in range(2))

@@ -27,6 +27,7 @@ class EncoderConfig:
     stem: int = 64  # width of the convolutional stem
     embedding: int = 256  # numbers per window
     cross: bool = True  # False removes cross-modal attention (ablation)
+    lags: bool = True  # False: no lag bias within a signal (weights of format 1)
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -61,7 +62,8 @@ class Encoder(nn.Module):
         D = config.width
         self.tokenizer = nn.ModuleList(Tokenizer(D, config.stem, spec.patch) for _ in range(2))
         self.blocks = nn.ModuleList(
-            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross) for _ in range(config.depth)
+            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross, config.lags)
+            for _ in range(config.depth)
         )
         self.norm = nn.ModuleList(nn.LayerNorm(D) for _ in range(2))
         self.rotary = SecondsRotary(D // config.heads)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 MASKED = -1e4  # finite on purpose: exp(-1e4) is exactly 0 in float32, and an all-masked row stays a number
 LAG_LIMIT_S = 2.0
-LAG_SPAN_S, LAG_WIDTH_S = 1.2, 0.2  # of the heads' first lags
+CROSS_SPAN_S, CROSS_WIDTH_S = 1.2, 0.2  # of the heads' first lags to the other signal
+OWN_SPAN_S, OWN_WIDTH_S = 0.36, 0.08  # and within one signal
 
 
 class SecondsRotary(nn.Module):
@@ -57,19 +58,37 @@ def attend(q_BHSF: Tensor, k_BHTF: Tensor, v_BHTF: Tensor, bias_BHST: Tensor) ->
     return torch.softmax(score_BHST, dim=-1).to(v_BHTF.dtype) @ v_BHTF
 
 
-class SelfAttention(nn.Module):
-    """Attention of a stream to its own visible tokens."""
+def lag_windows(heads: int, token_s: float, span_s: float, width_s: float) -> Tensor:
+    """First lag biases `(lags, heads)`, lags -2…2 s: a head looks mainly at its own lag, the last one at all of them.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Together the heads start as a convolution over `-span_s…span_s`. Attention without it has to find out first what
+    is near, and in thousands of steps it did not (docs/log.md).
+    """
+    reach = round(LAG_LIMIT_S / token_s)
+    lag_L = torch.arange(-reach, reach + 1) * token_s
+    centre_H = torch.linspace(-span_s, span_s, max(heads - 1, 1))
+    bias_LH = (-((lag_L[:, None] - centre_H) ** 2) / (2 * width_s**2)).clamp_min(-4.0)
+    return torch.cat([bias_LH[:, : heads - 1], torch.zeros(len(lag_L), 1)], dim=1)
+
+
+class SelfAttention(nn.Module):
+    """Attention of a stream to its own visible tokens, with a learnable bias on the lag in seconds."""
+
+    def __init__(self, width: int, heads: int, token_s: float, lags: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        start = lag_windows(heads, token_s, OWN_SPAN_S, OWN_WIDTH_S)
+        self.lag_bias = nn.Parameter(start) if lags else None
         self.norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BSD: Tensor, rotary: tuple[Tensor, Tensor], key_bias_B11S: Tensor) -> Tensor:
+    def forward(self, x_BSD: Tensor, rotary: tuple[Tensor, Tensor], lag_BSS: Tensor, key_bias_B11S: Tensor) -> Tensor:
         q, k, v = (_heads(t, self.heads) for t in self.qkv(self.norm(x_BSD)).chunk(3, dim=-1))
-        y = attend(rotate(q, rotary), rotate(k, rotary), v, key_bias_B11S)
+        bias = key_bias_B11S
+        if self.lag_bias is not None:
+            bias = bias + self.lag_bias[lag_BSS].permute(0, 3, 1, 2)
+        y = attend(rotate(q, rotary), rotate(k, rotary), v, bias)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -91,7 +110,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.null_k = nn.Parameter(torch.zeros(heads, 1, width // heads))
         self.null_v = nn.Parameter(torch.zeros(heads, 1, width // heads))
-        self.lag_bias = nn.Parameter(lag_windows(self.reach, heads, token_s))
+        self.lag_bias = nn.Parameter(lag_windows(heads, token_s, CROSS_SPAN_S, CROSS_WIDTH_S))
 
     def forward(self, x_BSD: Tensor, other_BTD: Tensor | None, lag_BST: Tensor | None, key_bias_B11T: Tensor) -> Tensor:
         B = x_BSD.shape[0]
@@ -105,17 +124,6 @@ class CrossAttention(nn.Module):
         bias = self.lag_bias[lag_BST].permute(0, 3, 1, 2) + key_bias_B11T
         y = attend(q, k, v, F.pad(bias, (1, 0)))
         return self.out(y.transpose(1, 2).flatten(2))
-
-
-def lag_windows(reach: int, heads: int, token_s: float) -> Tensor:
-    """First lag biases `(2 * reach + 1, heads)`: each head looks mainly at its own lag, the last one at all of them.
-
-    Together the heads start as a convolution across the two signals over -1.2…1.2 s, where the pulse follows the beat.
-    """
-    lag_L = torch.arange(-reach, reach + 1) * token_s
-    centre_H = torch.linspace(-LAG_SPAN_S, LAG_SPAN_S, max(heads - 1, 1))
-    bias_LH = (-((lag_L[:, None] - centre_H) ** 2) / (2 * LAG_WIDTH_S**2)).clamp_min(-4.0)
-    return torch.cat([bias_LH[:, : heads - 1], torch.zeros(len(lag_L), 1)], dim=1)
 
 
 class FeedForward(nn.Module):
@@ -134,15 +142,17 @@ class FeedForward(nn.Module):
 class TwoStreamBlock(nn.Module):
     """One layer of both streams: each looks at itself, then at the other, then thinks."""
 
-    def __init__(self, width: int, heads: int, hidden: int, token_s: float, cross: bool = True) -> None:
+    def __init__(
+        self, width: int, heads: int, hidden: int, token_s: float, cross: bool = True, lags: bool = True
+    ) -> None:
         super().__init__()
-        self.own = nn.ModuleList(SelfAttention(width, heads) for _ in range(2))
+        self.own = nn.ModuleList(SelfAttention(width, heads, token_s, lags) for _ in range(2))
         self.cross = nn.ModuleList(CrossAttention(width, heads, token_s) for _ in range(2)) if cross else None
         self.ffn = nn.ModuleList(FeedForward(width, hidden) for _ in range(2))
 
     def forward(self, x: list[Tensor | None], view: View) -> list[Tensor | None]:
         x = [
-            None if x_BSD is None else x_BSD + self.own[c](x_BSD, view.rotary[c], view.key_bias[c])
+            None if x_BSD is None else x_BSD + self.own[c](x_BSD, view.rotary[c], view.own_lag[c], view.key_bias[c])
             for c, x_BSD in enumerate(x)
         ]
         if self.cross is not None:
@@ -177,8 +187,13 @@ class View:
         self.rotary = [None if t is None else rotary(t) for t in time]
         self.key_bias = [None if v is None else MASKED * (~v).to(torch.float32)[:, None, None, :] for v in visible]
         self.lag: list[Tensor | None] = [None, None]
+        half = round(LAG_LIMIT_S / token_s)
+
+        def lags(a_BS: Tensor, b_BT: Tensor) -> Tensor:
+            steps_BST = torch.round((a_BS[:, :, None] - b_BT[:, None, :]) / token_s).long()
+            return steps_BST.clamp(-half, half) + half
+
+        self.own_lag = [None if t is None else lags(t, t) for t in time]
         ecg, ppg = time
         if ecg is not None and ppg is not None:
-            half = round(LAG_LIMIT_S / token_s)
-            steps = torch.round((ecg[:, :, None] - ppg[:, None, :]) / token_s).long().clamp(-half, half)
-            self.lag = [steps + half, half - steps.transpose(1, 2)]
+            self.lag = [lags(ecg, ppg), lags(ppg, ecg)]
