@@ -83,7 +83,8 @@ class Encoder(nn.Module):
         """
         xn_BCN, offset_BC, scale_BC = normalise(x_BCN, visible_BCN)
         log_mv_BC, in_mv = log_amplitude(scale_BC), in_mv_BC.to(x_BCN.dtype)
-        grid_S = (torch.arange(x_BCN.shape[-1] // self.spec.patch, device=x_BCN.device) + 0.5) * self.spec.token_s
+        steps_S = torch.arange(x_BCN.shape[-1] // self.spec.patch, device=x_BCN.device)
+        grid_1S = ((steps_S + 0.5) * self.spec.token_s)[None]  # one for all windows and both streams: so are the lags
         z: list[Tensor | None] = [None, None]
         time: list[Tensor | None] = [None, None]
         visible: list[Tensor | None] = [None, None]
@@ -92,7 +93,7 @@ class Encoder(nn.Module):
             seen_BN = visible_BCN[:, c].to(x_BCN.dtype)
             tokens = self.tokenizer[c](xn_BCN[:, c], seen_BN, log_mv_BC[:, c], in_mv[:, c])
             ok = token_visible(visible_BCN[:, c], self.spec.patch)
-            when = grid_S[None]  # one grid for all windows, so that the lags are too
+            when = grid_1S
             patch = xn_BCN[:, c].unflatten(-1, (-1, self.spec.patch))
             index = keep[c] if keep is not None else None
             if index is not None:

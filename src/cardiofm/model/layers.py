@@ -188,10 +188,14 @@ class View:
         self.key_bias = [None if v is None else MASKED * (~v).to(torch.float32)[:, None, None, :] for v in visible]
         self.lag: list[Tensor | None] = [None, None]
         half = round(LAG_LIMIT_S / token_s)
+        known: dict[tuple[int, int], Tensor] = {}
 
         def lags(a_BS: Tensor, b_BT: Tensor) -> Tensor:
-            steps_BST = torch.round((a_BS[:, :, None] - b_BT[:, None, :]) / token_s).long()
-            return steps_BST.clamp(-half, half) + half
+            pair = (id(a_BS), id(b_BT))  # both streams on one grid share one table
+            if pair not in known:
+                steps_BST = torch.round((a_BS[:, :, None] - b_BT[:, None, :]) / token_s).long()
+                known[pair] = steps_BST.clamp(-half, half) + half
+            return known[pair]
 
         self.own_lag = [None if t is None else lags(t, t) for t in time]
         ecg, ppg = time

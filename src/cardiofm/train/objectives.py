@@ -45,8 +45,8 @@ class ObjectiveConfig:
     span_s: float = 0.48  # mean length of a hidden span
     visible_weight: float = 0.1  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
-    guess_weight: float = 0.1
-    contrastive_weight: float = 0.5
+    guess_weight: float = 0.3
+    contrastive_weight: float = 0.04  # its gradient is ten times the others': more of it, and they learn nothing
     commitment_weight: float = 0.25
 
 
