@@ -105,3 +105,17 @@ def test_masks_are_complementary_and_split_over_processes(monkeypatch: pytest.Mo
         halves.append(learner._keep(np.random.default_rng(0), 4, 0.75, torch.device("cpu")))
     for c in range(2):
         assert torch.equal(torch.cat([h[c] for h in halves]), whole[c])
+
+
+@pytest.mark.parametrize("mode", ["codec", "masked", "cross"])
+def test_bf16_gives_the_loss_of_float32(mode: str) -> None:
+    found = []
+    for enabled in (False, True):
+        learner = objective()
+        step = step_with(learner, mode)
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss, _ = learner(batch(), step)
+        loss.backward()
+        found.append(float(loss.detach()))
+    assert found[1] == pytest.approx(found[0], rel=0.03)
