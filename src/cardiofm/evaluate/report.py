@@ -8,25 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from cardiofm.evaluate.run import ROOT
+from cardiofm.evaluate.tables.reconstruction import reconstruction
+from cardiofm.evaluate.tables.retrieval import retrieval
+from cardiofm.evaluate.tables.throughput import throughput
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-_METHODS = {
-    "model": "CardioFM",
-    "mean": "train-mean window",
-    "line": "straight line",
-    "match": "best-matching stretch",
-    "untrained": "untrained network",
-}
+SECTIONS = (reconstruction, retrieval, throughput)  # in the order of the page; each reads results/<its name>.json
 
 
 def render(results_dir: str | Path) -> str:
     """Markdown of all the results in a folder, in a fixed order; every number in it stands in one of the files."""
     parts = []
-    for name, write in (("reconstruction", _reconstruction), ("retrieval", _retrieval), ("throughput", _throughput)):
-        path = Path(results_dir) / f"{name}.json"
+    for write in SECTIONS:
+        path = Path(results_dir) / f"{write.__name__}.json"
         if path.is_file():
             parts.append("\n".join(write(json.loads(path.read_text(encoding="utf-8")))))
     if not parts:
@@ -58,100 +54,6 @@ def _split(text: str, path: Path) -> tuple[str, str, str]:
     head, _, rest = text.partition(BEGIN)
     between, _, tail = rest.partition(END)
     return head, between, tail
-
-
-def _reconstruction(result: dict[str, Any]) -> list[str]:
-    """A row for each group, condition and channel; a cell is PRD in % / r of a method."""
-    by: dict[tuple[str, ...], dict[tuple[str, str], dict[str, Any]]] = {}
-    for row in result["rows"]:
-        if row["set"] in result["groups"]:
-            key = (row["set"], row["channel"], row["condition"], row["other"])
-            by.setdefault(key, {})[row["method"], row["metric"]] = row
-    lines = [
-        "**Reconstruction** of real 10-second windows of patients never trained on: PRD in % / Pearson r over the "
-        "hidden samples (over all where nothing is hidden). PRD is the median over patients, r the mean; in brackets "
-        "the bootstrap 95 % interval over patients. The mean of the hidden truth would score 100 / 0. A channel that "
-        "is hidden throughout is given its own true mean and spread, in every column.",
-        "",
-        *_header(("patients", "channel", "condition", "other channel", *_METHODS.values(), "n (refused)")),
-    ]
-    for key in sorted(by, key=lambda k: (list(result["groups"]).index(k[0]), k[1])):
-        found = by[key]
-        prd = found["model", "prd"]
-        count = f"{prd['patients']} patients, {prd['windows']} windows ({prd['refused']})"
-        cells = [_pair(found, method) for method in _METHODS]
-        lines.append(_line((key[0], key[1].upper(), key[2], key[3].replace("-", "–"), *cells, count)))
-    kinds = "; ".join(f"{name}: {meaning}" for name, meaning in result["groups"].items())
-    return [*lines, "", f"{kinds}. {_behind('reconstruction', result)}"]
-
-
-def _pair(found: dict[tuple[str, str], dict[str, Any]], method: str) -> str:
-    prd, r = found.get((method, "prd")), found.get((method, "r"))
-    if prd is None or r is None:
-        return "–"
-    if method != "model":
-        return f"{_number(prd['value'], 0)} / {_number(r['value'], 2)}"
-    return f"**{_number(prd['value'], 0)}**{_range(prd, 0)} / **{_number(r['value'], 2)}**{_range(r, 2)}"
-
-
-def _range(row: dict[str, Any], digits: int) -> str:
-    return "" if row["low"] is None else f" [{_number(row['low'], digits)}, {_number(row['high'], digits)}]"
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0 turns -0 into 0
-
-
-def _retrieval(result: dict[str, Any]) -> list[str]:
-    """A row for each method: how often the nearest window is the same patient's."""
-    first = result["rows"][0]
-    lines = [
-        f"**Nearest neighbour** of a window of BIDMC (never trained on) among windows of other records or at least "
-        f"{result['apart_s']:.0f} s away: share that is the same patient, mean over {first['patients']} patients "
-        f"({first['windows']} windows, {result['records']} records).",
-        "",
-        *_header(("method", "same patient", "95 %")),
-    ]
-    for row in result["rows"]:
-        bounds = "–" if row["low"] is None else f"{row['low']:.1%} to {row['high']:.1%}"
-        lines.append(_line((result["methods"][row["method"]], f"{row['value']:.1%}", bounds)))
-    return [*lines, "", _behind("retrieval", result)]
-
-
-def _throughput(result: dict[str, Any]) -> list[str]:
-    """A row for each model, backend and number of threads; a column for each batch, and one for the whole door."""
-    columns = [("encode", 1), ("encode", 16), ("encode", 128), ("embed", 16)]
-    by = {(r["model"], r["backend"], r["threads"], r["what"], r["batch"]): r for r in result["rows"]}
-    (peer,) = (r for r in result["rows"] if r["model"] == "neurokit2")
-    memory = result["memory_mib"]
-    lines = [
-        f"**Speed** in 10-second ECG + PPG windows per second (times NeuroKit2 in the same round; median of "
-        f"{result['rounds']} interleaved rounds): {result['hardware']}. NeuroKit2 clean + peaks on the same windows: "
-        f"{peer['value']:.1f} windows/s, {memory['neurokit2']:.0f} MiB.",
-        "",
-        *_header(("model", "by", "threads", "batch 1", "batch 16", "batch 128", "from a Record", "peak memory")),
-    ]
-    for model, backend, threads in dict.fromkeys(k[:3] for k in by if k[0] != "neurokit2"):
-        cells = [by[model, backend, threads, *column] for column in columns]
-        speed = [f"{c['value']:.1f} (×{c['ratio']:.2f})" for c in cells]
-        size = f"{memory[f'{model} {backend}']:.0f} MiB" if threads == 1 else "–"
-        lines.append(_line((model, backend, str(threads), *speed, size)))
-    return [*lines, "", _behind("throughput", result)]
-
-
-def _behind(name: str, result: dict[str, Any]) -> str:
-    """Where the numbers stand and which weights made them."""
-    model = result["model"]
-    step = f", step {model['step']}" if "step" in model else ""
-    return f"`results/{name}.json`, made by `{result['command']}` with `{model['name']}` {model['sha256'][:12]}{step}."
-
-
-def _header(names: tuple[str, ...]) -> list[str]:
-    return [_line(names), "|" + "---|" * len(names)]
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""One section of the published results a module: a results file in, Markdown lines out."""
