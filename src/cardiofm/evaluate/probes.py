@@ -1,0 +1,225 @@
+"""Frozen probes: a simple head on fixed features, its penalty chosen on validation patients, scores of unseen ones.
+
+The head is linear (logistic regression, ridge) or gradient boosting. Features that are NaN get the training median.
+Shapes: W rows (windows or records), D features, L labels. Needs scikit-learn.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+Kind = Literal["binary", "multilabel", "regression"]
+Head = Literal["linear", "boosting"]
+Decide = Callable[[NDArray[Any], NDArray[np.bool_]], float]  # (truth, positive) → the higher the better
+
+PENALTIES = tuple(float(p) for p in 10.0 ** np.arange(5, -2, -1))  # of the squared weights, from strong to weak
+LEAVES = (4, 8, 16)  # of a boosted tree
+_BLAND = 1e-9  # a spread below this is a constant feature
+
+
+class RowSpace(TransformerMixin, BaseEstimator):
+    """Rotates standardised features into the space of the training rows where there are more features than rows.
+
+    A squared penalty sees no difference (the weights lie in the span of the rows), and the fit costs W² instead of WD.
+    """
+
+    def fit(self, x: NDArray[Any], y: Any = None) -> RowSpace:
+        self.basis_ = None
+        if x.shape[1] > x.shape[0]:
+            value, vector = np.linalg.eigh(x @ x.T)
+            kept = value > 1e-10 * max(value[-1], _BLAND)
+            self.basis_ = x.T @ (vector[:, kept] / np.sqrt(value[kept]))
+        return self
+
+    def transform(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x if self.basis_ is None else x @ self.basis_
+
+
+def choose_and_fit(
+    x_train: ArrayLike,
+    y_train: ArrayLike,
+    x_valid: ArrayLike,
+    y_valid: ArrayLike,
+    kind: Kind,
+    head: Head = "linear",
+) -> Pipeline:
+    """The head fitted on the training rows `x (W, D)`, `y (W,)` or `(W, L)`, whose penalty suits the validation best.
+
+    Least log loss, or least squared error for kind "regression". `scores` gives its output for other rows.
+    """
+    best, least = None, np.inf
+    for fitted in _path(np.asarray(x_train), np.asarray(y_train), kind, head):
+        loss = _loss(np.asarray(y_valid), scores(fitted, x_valid, kind), kind)
+        if best is None or loss < least:
+            best, least = fitted, loss
+    assert best is not None
+    return best
+
+
+def scores(fitted: Pipeline, x: ArrayLike, kind: Kind) -> NDArray[np.float64]:
+    """Probability of "true" `(W,)` or `(W, L)`, or the predicted value for kind "regression"."""
+    x = np.asarray(x, np.float64)
+    if kind == "regression":
+        return np.asarray(fitted.predict(x), np.float64)
+    probability = np.asarray(fitted.predict_proba(x), np.float64)
+    return probability[:, 1] if kind == "binary" else probability
+
+
+def folds_of(y: ArrayLike, groups: Sequence[str], kind: Kind, folds: int, seed: int = 0) -> NDArray[np.int64]:
+    """Which fold each row belongs to `(W,)`: a patient is in one only; kind "binary" spreads the true ones evenly.
+
+    >>> folds_of([0, 0, 1, 1, 0], ["a", "a", "b", "c", "d"], "binary", 2).shape
+    (5,)
+    """
+    names, index = np.unique(np.asarray(groups, str), return_inverse=True)
+    if not 2 <= folds <= len(names):
+        raise ValueError(f"folds must be 2 to the number of patients ({len(names)}), found {folds}; take fewer folds")
+    order = np.random.default_rng(seed).permutation(len(names))
+    if kind == "binary":
+        positive = np.zeros(len(names), bool)
+        np.logical_or.at(positive, index, np.asarray(y, bool))
+        order = order[np.argsort(positive[order], kind="stable")]
+    of_name = np.empty(len(names), np.int64)
+    of_name[order] = np.arange(len(names)) % folds
+    return of_name[index]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Out-of-fold scores `(W,)` or `(W, L)`, and what the inner validation patients of each fold scored."""
+
+    scores: NDArray[np.float64]
+    fold: NDArray[np.int64]
+    inner: tuple[tuple[NDArray[np.int64], NDArray[np.float64]], ...]  # of each fold: rows, their scores
+
+    def positive(self, y: ArrayLike, decide: Decide) -> NDArray[np.bool_]:
+        """Out-of-fold decisions `(W,)`, each fold with the threshold that its inner validation patients like best."""
+        y = np.asarray(y, bool)
+        out = np.zeros(len(y), bool)
+        for fold, (rows, score) in enumerate(self.inner):
+            at = self.fold == fold
+            out[at] = self.scores[at] >= threshold(y[rows], score, decide)
+        return out
+
+
+def cross_validated(
+    x: ArrayLike,
+    y: ArrayLike,
+    groups: Sequence[str],
+    kind: Kind,
+    folds: int = 5,
+    seed: int = 0,
+    head: Head = "linear",
+) -> NDArray[np.float64]:
+    """Out-of-fold scores `(W,)` or `(W, L)`; see `held_out`."""
+    return held_out(x, y, groups, kind, folds, seed, head).scores
+
+
+def held_out(
+    x: ArrayLike,
+    y: ArrayLike,
+    groups: Sequence[str],
+    kind: Kind,
+    folds: int = 5,
+    seed: int = 0,
+    head: Head = "linear",
+    inner: int = 1,
+) -> HeldOut:
+    """Every row scored by a head that never saw its patient.
+
+    In each fold the training patients are split once more, into 5 parts; the penalty is the one that suits the first
+    `inner` of them best (more than one where patients are few), then the head is fitted on all training patients.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y)
+    names = np.asarray(groups, str)
+    fold = folds_of(y, groups, kind, folds, seed)
+    out = np.full(y.shape, np.nan)
+    chosen: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+    for k in range(folds):
+        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        part = folds_of(y[train], list(names[train]), kind, min(5, len(np.unique(names[train]))), seed + 1 + k)
+        rows, per_penalty = _inner(x, y, train, part, kind, head, inner)
+        best = int(np.argmin([_loss(y[rows], score, kind) for score in per_penalty]))
+        fitted = next(f for i, f in enumerate(_path(x[train], y[train], kind, head, only=best)) if i == 0)
+        out[test] = scores(fitted, x[test], kind)
+        chosen.append((rows, per_penalty[best]))
+    return HeldOut(out, fold, tuple(chosen))
+
+
+def threshold(y: ArrayLike, score: ArrayLike, decide: Decide) -> float:
+    """The threshold of `score >= threshold` that gives the highest `decide(y, positive)`, halfway between two scores.
+
+    >>> threshold([False, True, True], [0.1, 0.3, 0.9], lambda y, p: float((y == p).mean()))
+    0.2
+    """
+    y, score = np.asarray(y, bool), np.asarray(score, np.float64)
+    values = np.unique(score)
+    if len(values) > 200:
+        values = np.unique(np.quantile(values, np.linspace(0, 1, 200)))
+    candidates = np.concatenate([[-np.inf], (values[:-1] + values[1:]) / 2, [np.inf]])
+    return float(candidates[int(np.argmax([decide(y, score >= c) for c in candidates]))])
+
+
+def _inner(
+    x: NDArray[Any], y: NDArray[Any], train: NDArray[Any], part: NDArray[Any], kind: Kind, head: Head, inner: int
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Rows of the inner validation patients, and their scores for every penalty."""
+    rows: list[NDArray[np.int64]] = []
+    found: list[list[NDArray[np.float64]]] = []
+    for p in range(min(inner, part.max() + 1)):
+        fit, valid = train[part != p], train[part == p]
+        rows.append(valid)
+        found.append([scores(fitted, x[valid], kind) for fitted in _path(x[fit], y[fit], kind, head)])
+    return np.concatenate(rows), [np.concatenate(one) for one in zip(*found, strict=True)]
+
+
+def _path(x: NDArray[Any], y: NDArray[Any], kind: Kind, head: Head, only: int | None = None) -> Iterator[Pipeline]:
+    """The head fitted once for each penalty, strongest first (or for the `only` one of that number)."""
+    if kind != "regression" and (y.min() == y.max()):
+        raise ValueError("the training rows must hold true and false labels, found one kind; take more patients")
+    before = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), RowSpace())
+    before.set_params(simpleimputer__strategy="median")
+    if head == "boosting":
+        before = make_pipeline("passthrough")  # trees take NaN and any scale
+    z = before.fit_transform(np.asarray(x, np.float64))
+    grid = PENALTIES if head == "linear" else LEAVES
+    for setting in grid if only is None else grid[only : only + 1]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            yield Pipeline([*before.steps, ("head", _head(kind, head, setting).fit(z, y))])
+
+
+def _head(kind: Kind, head: Head, setting: float) -> Any:
+    if head == "boosting":
+        grow: dict[str, Any] = {"max_leaf_nodes": int(setting), "max_iter": 100, "learning_rate": 0.07}
+        grow |= {"early_stopping": False, "random_state": 0, "min_samples_leaf": 10}
+        if kind == "regression":
+            return HistGradientBoostingRegressor(**grow)
+        one: Any = HistGradientBoostingClassifier(**grow)
+    elif kind == "regression":
+        return Ridge(alpha=setting)
+    else:
+        one = LogisticRegression(C=1 / setting, max_iter=500)
+    return one if kind == "binary" else OneVsRestClassifier(one)
+
+
+def _loss(y: NDArray[Any], score: NDArray[np.float64], kind: Kind) -> float:
+    """Mean log loss, or mean squared error for kind "regression"."""
+    if kind == "regression":
+        return float(np.mean((y - score) ** 2))
+    p = np.clip(score, 1e-6, 1 - 1e-6)
+    return float(-np.mean(np.where(np.asarray(y, bool), np.log(p), np.log(1 - p))))
