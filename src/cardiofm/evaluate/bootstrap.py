@@ -48,6 +48,26 @@ def interval(
     return Interval(value, float(low), float(high), len(each), len(found))
 
 
+def ratio(parts: ArrayLike, wholes: ArrayLike, patients: Sequence[str], repeats: int = 2000, seed: int = 0) -> Interval:
+    """Sum of `parts (W,)` over sum of `wholes (W,)`: a share or an F1 of pooled counts; patients are resampled.
+
+    >>> ratio([9.0, 1.0], [10.0, 2.0], ["a", "b"]).value
+    0.8333333333333334
+    """
+    part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
+    if not len(part) == len(whole) == len(patients) or not whole.sum() > 0:
+        raise ValueError(f"parts, wholes and patients must be as many, and wholes above 0, found {len(part)} parts")
+    names, index = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    each = np.stack([np.bincount(index, part), np.bincount(index, whole)])
+    value = float(each[0].sum() / each[1].sum())
+    if len(names) < 2:
+        return Interval(value, math.nan, math.nan, len(names), len(part))
+    drawn = np.random.default_rng(seed).integers(0, len(names), (repeats, len(names)))
+    sums = each[:, drawn].sum(-1)
+    low, high = np.nanpercentile(sums[0] / np.where(sums[1] > 0, sums[1], np.nan), [2.5, 97.5])
+    return Interval(value, float(low), float(high), len(names), len(part))
+
+
 def difference(
     a: ArrayLike, b: ArrayLike, patients: Sequence[str], statistic: Statistic = "mean", repeats: int = 2000
 ) -> Interval:
