@@ -21,7 +21,7 @@ from cardiofm.model.checkpoint import WEIGHTS, read_config, write_config
 from cardiofm.model.decoder import Decoder, DecoderConfig
 from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
 from cardiofm.model.layers import cosines
-from cardiofm.model.quantizer import AdaptiveRVQ, Quantized, QuantizerConfig, water_fill
+from cardiofm.model.quantizer import AdaptiveRVQ, Quantized, QuantizerConfig, even_worth, water_fill
 from cardiofm.signals import CheckpointError, InputSpec
 
 # What the encoder adds to a token's own cosine transform, and to the worth that follows its energy, starts small and
@@ -58,7 +58,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         self.slope = nn.Parameter(torch.ones(2))
         self.register_buffer("basis_EP", cosines(E, config.spec.patch), persistent=False)
         self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
-        self.decoder = Decoder(config.decoder, config.spec, D, config.quantizer)
+        self.decoder = Decoder(config.decoder, config.spec, config.encoder, config.quantizer)
 
     def forward(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> Tensor:
         """The embedding `(B, embedding)` of each window."""
@@ -94,6 +94,8 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         z_BSD, seen_BS = tokens.z[channel], tokens.visible[channel]
         assert z_BSD is not None
         assert seen_BS is not None
+        if not self.config.quantizer.adaptive:
+            return even_worth(seen_BS)
         energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
         worth_BS = ADDED * self.worth[channel](z_BSD.float())[..., 0] + self.slope[channel] * energy_BS
         weight = seen_BS.to(worth_BS.dtype)

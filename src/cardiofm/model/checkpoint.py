@@ -12,8 +12,15 @@ from typing import Any
 
 from cardiofm.signals import CheckpointError
 
-FORMAT = 2
+FORMAT = 3
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
+
+
+def _named_cross(config: dict[str, Any]) -> dict[str, Any]:
+    """Format 3 names the stream that looks at the other one."""
+    encoder = config.get("encoder", {})
+    return {**config, "encoder": {**encoder, "cross": "both" if encoder.get("cross", True) else "none"}}
+
 
 # from format n to n + 1: a function of the config dict, each with a golden folder under tests/golden
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -23,6 +30,7 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "encoder": {**config.get("encoder", {}), "lags": False},
         "decoder": {**config.get("decoder", {}), "lags": False, "weighs": False},
     },
+    2: _named_cross,
 }
 
 

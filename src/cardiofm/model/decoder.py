@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardiofm.model.echo import Echo
-from cardiofm.model.encoder import Tokens
+from cardiofm.model.encoder import EncoderConfig, Tokens
 from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View, cosines
 from cardiofm.model.quantizer import QuantizerConfig
 from cardiofm.signals import InputSpec
@@ -54,11 +54,13 @@ class Decoder(nn.Module):
 
     basis_EP: Tensor
 
-    def __init__(self, config: DecoderConfig, spec: InputSpec, encoder_width: int, quantizer: QuantizerConfig) -> None:
+    def __init__(
+        self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig, quantizer: QuantizerConfig
+    ) -> None:
         super().__init__()
         self.config, self.spec = config, spec
         G = config.width
-        self.from_tokens = nn.ModuleList(nn.Linear(encoder_width, G) for _ in range(2))
+        self.from_tokens = nn.ModuleList(nn.Linear(encoder.width, G) for _ in range(2))
         self.from_codes = nn.ModuleList(nn.Linear(quantizer.width + 1, G) for _ in range(2))
         self.register_buffer("basis_EP", cosines(quantizer.width, spec.patch), persistent=False)
         self.trust = nn.Parameter(torch.linspace(0.0, -2.5, quantizer.levels + 1).repeat(2, 1))
@@ -72,8 +74,10 @@ class Decoder(nn.Module):
         else:
             self.trust_echo = nn.Parameter(torch.full((2,), -3.0))
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
+        lags = encoder.lag_bias
         self.blocks = nn.ModuleList(
-            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s, lags=config.lags) for _ in range(config.depth)
+            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s, encoder.cross, config.lags and lags, lags)
+            for _ in range(config.depth)
         )
         self.rotary = SecondsRotary(G // config.heads)
         self.read = nn.ModuleList(Readout(G, spec.patch) for _ in range(2))

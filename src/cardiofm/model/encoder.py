@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View
+from cardiofm.model.layers import LOOKING, SecondsRotary, TwoStreamBlock, View
 from cardiofm.model.tokenizer import Tokenizer, log_amplitude, normalise
 from cardiofm.signals import InputSpec
 
@@ -26,7 +26,8 @@ class EncoderConfig:
     hidden: int = 976  # of the feed-forward part
     stem: int = 64  # width of the convolutional stem
     embedding: int = 256  # numbers per window
-    cross: bool = True  # False removes cross-modal attention (ablation)
+    cross: str = "both"  # which stream looks at the other, here and in the decoder: one of LOOKING (ablation)
+    lag_bias: bool = True  # False: no bias on the lag in any attention, here and in the decoder (ablation)
     lags: bool = True  # False: no lag bias within a signal (weights of format 1)
 
     def __post_init__(self) -> None:
@@ -34,6 +35,8 @@ class EncoderConfig:
             raise ValueError(f"encoder.width must be a multiple of 2 x heads, found {self.width} and {self.heads}")
         if self.embedding > 256:
             raise ValueError(f"encoder.embedding must be at most 256 numbers, found {self.embedding}")
+        if self.cross not in LOOKING:
+            raise ValueError(f"encoder.cross must be one of {', '.join(LOOKING)}, found {self.cross!r}")
 
 
 @dataclass
@@ -61,8 +64,9 @@ class Encoder(nn.Module):
         self.config, self.spec = config, spec
         D = config.width
         self.tokenizer = nn.ModuleList(Tokenizer(D, config.stem, spec.patch) for _ in range(2))
+        lags = config.lag_bias
         self.blocks = nn.ModuleList(
-            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross, config.lags)
+            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross, config.lags and lags, lags)
             for _ in range(config.depth)
         )
         self.norm = nn.ModuleList(nn.LayerNorm(D) for _ in range(2))

@@ -17,6 +17,7 @@ MASKED = -1e4  # finite on purpose: exp(-1e4) is exactly 0 in float32, and an al
 LAG_LIMIT_S = 2.0
 CROSS_SPAN_S, CROSS_WIDTH_S = 1.2, 0.2  # of the heads' first lags to the other signal
 OWN_SPAN_S, OWN_WIDTH_S = 0.36, 0.08  # and within one signal
+LOOKING = {"both": (0, 1), "none": (), "ecg_from_ppg": (0,), "ppg_from_ecg": (1,)}  # streams that look at the other
 
 
 class SecondsRotary(nn.Module):
@@ -97,9 +98,10 @@ class CrossAttention(nn.Module):
 
     Monitors delay the pulse by a fixed time, so the lag is learned (a table over -2…2 s per head), never masked hard.
     The null token is what a head attends to when nothing matches, and all there is when the other side is absent.
+    Without the bias (ablation) queries and keys are turned by the rotary position, or no head could tell when.
     """
 
-    def __init__(self, width: int, heads: int, token_s: float) -> None:
+    def __init__(self, width: int, heads: int, token_s: float, lags: bool = True) -> None:
         super().__init__()
         self.heads, self.token_s = heads, token_s
         self.reach = round(LAG_LIMIT_S / token_s)
@@ -110,18 +112,24 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.null_k = nn.Parameter(torch.zeros(heads, 1, width // heads))
         self.null_v = nn.Parameter(torch.zeros(heads, 1, width // heads))
-        self.lag_bias = nn.Parameter(lag_windows(heads, token_s, CROSS_SPAN_S, CROSS_WIDTH_S))
+        start = lag_windows(heads, token_s, CROSS_SPAN_S, CROSS_WIDTH_S)
+        self.lag_bias = nn.Parameter(start) if lags else None
 
-    def forward(self, x_BSD: Tensor, other_BTD: Tensor | None, lag_BST: Tensor | None, key_bias_B11T: Tensor) -> Tensor:
+    def forward(self, x_BSD: Tensor, other_BTD: Tensor | None, view: View, stream: int) -> Tensor:
         B = x_BSD.shape[0]
         null_v = self.null_v.expand(B, -1, -1, -1)
-        if other_BTD is None or lag_BST is None:
+        lag_BST, bias = view.lag[stream], view.key_bias[1 - stream]
+        own_angle, other_angle = view.rotary[stream], view.rotary[1 - stream]
+        if other_BTD is None or lag_BST is None or bias is None:
             return self.out(null_v.transpose(1, 2).flatten(2)).expand(-1, x_BSD.shape[1], -1)
         q = _heads(self.q(self.norm(x_BSD)), self.heads)
         k, v = (_heads(t, self.heads) for t in self.kv(self.norm_other(other_BTD)).chunk(2, dim=-1))
+        if self.lag_bias is not None:
+            bias = self.lag_bias[lag_BST].permute(0, 3, 1, 2) + bias
+        elif own_angle and other_angle:
+            q, k = rotate(q, own_angle), rotate(k, other_angle)
         k = torch.cat([self.null_k.expand(B, -1, -1, -1), k], dim=2)
         v = torch.cat([null_v, v], dim=2)
-        bias = self.lag_bias[lag_BST].permute(0, 3, 1, 2) + key_bias_B11T
         y = attend(q, k, v, F.pad(bias, (1, 0)))
         return self.out(y.transpose(1, 2).flatten(2))
 
@@ -140,14 +148,21 @@ class FeedForward(nn.Module):
 
 
 class TwoStreamBlock(nn.Module):
-    """One layer of both streams: each looks at itself, then at the other, then thinks."""
+    """One layer of both streams: each looks at itself, then, if `cross` says so, at the other, then thinks."""
 
     def __init__(
-        self, width: int, heads: int, hidden: int, token_s: float, cross: bool = True, lags: bool = True
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        token_s: float,
+        cross: str = "both",
+        own_lags: bool = True,
+        cross_lags: bool = True,
     ) -> None:
         super().__init__()
-        self.own = nn.ModuleList(SelfAttention(width, heads, token_s, lags) for _ in range(2))
-        self.cross = nn.ModuleList(CrossAttention(width, heads, token_s) for _ in range(2)) if cross else None
+        self.own = nn.ModuleList(SelfAttention(width, heads, token_s, own_lags) for _ in range(2))
+        self.cross = nn.ModuleDict({str(c): CrossAttention(width, heads, token_s, cross_lags) for c in LOOKING[cross]})
         self.ffn = nn.ModuleList(FeedForward(width, hidden) for _ in range(2))
 
     def forward(self, x: list[Tensor | None], view: View) -> list[Tensor | None]:
@@ -155,11 +170,10 @@ class TwoStreamBlock(nn.Module):
             None if x_BSD is None else x_BSD + self.own[c](x_BSD, view.rotary[c], view.own_lag[c], view.key_bias[c])
             for c, x_BSD in enumerate(x)
         ]
-        if self.cross is not None:
-            x = [
-                None if x_BSD is None else x_BSD + self.cross[c](x_BSD, x[1 - c], view.lag[c], view.key_bias[1 - c])
-                for c, x_BSD in enumerate(x)
-            ]
+        x = [
+            x_BSD if x_BSD is None or str(c) not in self.cross else x_BSD + self.cross[str(c)](x_BSD, x[1 - c], view, c)
+            for c, x_BSD in enumerate(x)
+        ]
         return [None if x_BSD is None else x_BSD + self.ffn[c](x_BSD) for c, x_BSD in enumerate(x)]
 
 

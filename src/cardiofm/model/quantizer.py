@@ -28,6 +28,8 @@ class QuantizerConfig:
     width: int = 16  # E
     decay: float = 0.98  # of the moving averages behind the codebooks
     dead: float = 0.2  # a code used less than this share of uniform use is replaced
+    adaptive: bool = True  # False: every token has the same depth to within one level (ablation)
+    bypass: bool = False  # True: latents are drawn unquantized, codebooks only name what to guess (ablation)
 
 
 class Quantized(NamedTuple):
@@ -76,6 +78,9 @@ class AdaptiveRVQ(nn.Module):
         codes_BSQ = torch.stack(codes, dim=-1)
         latent_BSE = latent + (y_BSE - y_BSE.detach())
         depth_BS = (depth_BS - 0.5).ceil().clamp(0, self.config.levels)
+        if self.config.bypass:
+            latent_BSE, commitment = y_BSE, [y_BSE.new_zeros(())]
+            depth_BS = valid_BS.to(y_BSE.dtype) * self.config.levels
         return Quantized(
             latent_BSE, codes_BSQ, depth_BS, torch.stack(commitment).mean(), self._perplexity(codes_BSQ[valid_BS])
         )
@@ -164,6 +169,16 @@ def water_fill(worth_BS: Tensor, valid_BS: Tensor, mean_depth_B: Tensor, levels:
             mean = ((worth_BS - line[:, None]).clamp(0, levels) * weight).sum(-1) / count_B
             low, high = torch.where(mean > mean_depth_B, line, low), torch.where(mean > mean_depth_B, high, line)
     return (worth_BS - high[:, None]).clamp(0, levels) * weight
+
+
+def even_worth(valid_BS: Tensor) -> Tensor:
+    """Worth `(B, S)` under which every valid token gets the same depth; a fraction of a level is spread over time.
+
+    Numbers in -0.5…0.5 that never repeat and fill evenly (multiples of the golden ratio): of any stretch of tokens the
+    right share rounds up.
+    """
+    step_S = torch.arange(valid_BS.shape[-1], device=valid_BS.device, dtype=torch.float32)
+    return ((step_S * 0.6180339887) % 1.0 - 0.5) * valid_BS
 
 
 def _gather(x_ME: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class BatchConfig:
     paired_share: float = 0.5  # probability that a batch holds ECG and PPG, where the store has single channels too
     weights: dict[str, float] = field(default_factory=dict)  # factor on a dataset's share, by default √hours; 0: unused
     split: str = "train"
+    modalities: tuple[str, ...] = PAIRED  # one alone: no window shows the other (ablation)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
@@ -55,6 +56,8 @@ class BatchConfig:
             raise ConfigError(f"batches.size must be even and at least 2, found {self.size}")
         if not 0 <= self.paired_share <= 1:
             raise ConfigError(f"batches.paired_share must lie between 0 and 1, found {self.paired_share:g}")
+        if self.modalities not in KINDS:
+            raise ConfigError(f"batches.modalities must be ecg, ppg or both in this order, found {self.modalities}")
         if any(w < 0 for w in self.weights.values()):
             raise ConfigError(f"batches.weights must not be negative, found {self.weights}")
 
@@ -140,7 +143,10 @@ class Batches:
                 known = ", ".join(sorted(set(datasets.tolist())))
                 raise ConfigError(f"batches.weights names {name!r}, which the store does not hold; it holds {known}")
         pools = {}
-        for kind, of_kind in zip(KINDS, (ecg & ppg, ecg & ~ppg, ppg & ~ecg), strict=True):
+        alone = len(self.config.modalities) == 1  # then paired records lend their one channel
+        kinds = dict(zip(KINDS, (ecg & ppg, ecg & (alone | ~ppg), ppg & (alone | ~ecg)), strict=True))
+        for kind in KINDS if not alone else (self.config.modalities,):
+            of_kind = kinds[kind]
             weight = np.zeros(len(datasets))
             for name in sorted(set(datasets.tolist())):
                 here = of_kind & (split == self.config.split) & (datasets == name)
