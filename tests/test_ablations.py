@@ -33,9 +33,9 @@ def small(encoder: EncoderConfig = ENCODER, quantizer: QuantizerConfig = QUANTIZ
     model = CardioFM(ModelConfig("small", encoder=encoder, quantizer=quantizer, decoder=DECODER))
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)  # away from the symmetric start
-    for quantizer in model.quantizer:
-        quantizer.get_buffer("codebook_QKE").normal_(0.0, 0.5)
-        quantizer.get_buffer("ready").fill_(True)
+    for part in model.quantizer:
+        part.get_buffer("codebook_QKE").normal_(0.0, 0.5)
+        part.get_buffer("ready").fill_(True)
     return model.eval()
 
 
