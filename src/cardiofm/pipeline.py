@@ -25,7 +25,7 @@ from cardiofm.data.join import Joiner, restore_gaps
 from cardiofm.data.windows import cut, window_at
 from cardiofm.measure.fit import fit
 from cardiofm.model.checkpoint import read_config
-from cardiofm.model.encoded import Backend, Encoded, depths
+from cardiofm.model.encoded import Backend, Encoded, depths, shares
 from cardiofm.signals import MODALITIES, CheckpointError, Embedding, InputSpec, Record, Signal, SignalError, Window
 
 MIN_S = 1.0  # a channel with less known signal in a window counts as absent there
@@ -67,8 +67,8 @@ class Analysis:
     record: Record
     reconstruction: Record  # from the codes
     embedding: Embedding  # of overlapping windows, see start_s
-    bits: NDArray[np.float32]  # (C, T) spent on each token, NaN where the channel is absent
-    depth: NDArray[np.int64]  # (C, T) codebook levels used, 0…levels
+    bits: NDArray[np.float32]  # (C, T) spent on each token (its share of a block), NaN where the channel is absent
+    depth: NDArray[np.float32]  # (C, T) codebook levels used, 0…levels, mean over the block of a token
     token_start_s: NDArray[np.float64]  # (T,) record time
     prd: dict[str, float]  # modality → 100 * rms(error) / standard deviation, %, over the known samples
     r: dict[str, float]  # modality → Pearson correlation
@@ -158,22 +158,22 @@ class Model:
         hidden = Hidden.of(None, record)
         joins, rows = self._joiners(record, hidden), []
         steps = math.ceil(record.duration_s / self.spec.token_s - 1e-6)
-        depth_CT = np.zeros((2, steps), np.int64)
-        seen_CT = np.zeros((2, steps), bool)
+        depth_CT = np.zeros((2, steps), np.float32)
+        coded_CT = np.zeros((2, steps), bool)
         for drawn in self._draw(record, hidden, bits_per_second, batch):
             self._join(record, joins, drawn)
             rows.append((drawn.window, drawn.code.embedding[0]))
             first = round((drawn.window.start_s - record.start_s) / self.spec.token_s)
             stop = min(steps, first + self.spec.tokens)
-            depth_CT[:, first:stop] = drawn.depth_CS[:, : stop - first]
-            seen_CT[:, first:stop] = drawn.code.seen[0, :, : stop - first]
+            depth_CT[:, first:stop] = shares(drawn.depth_CS, self.config["quantizer"]["group"])[:, : stop - first]
+            coded_CT[:, first:stop] = drawn.code.coded[0, :, : stop - first]
         made = self._record(record, hidden, joins, bits_per_second)
         fits = {m: fit(true, drawn) for m in record.present if (true := record.signal(m)) and (drawn := made.signal(m))}
         return Analysis(
             record,
             made,
             _embedding(record.name, rows),
-            np.where(seen_CT, depth_CT * self._bits_per_code, np.nan).astype(np.float32),
+            np.where(coded_CT, depth_CT * self._bits_per_code, np.nan).astype(np.float32),
             depth_CT,
             np.arange(steps, dtype=np.float64) * self.spec.token_s + record.start_s,
             {m: fit[0] for m, fit in fits.items()},
@@ -251,9 +251,9 @@ class Model:
         pairs = self._windows(record, hop_s, hidden)
         while some := list(islice(pairs, batch)):
             code = self._encode([window for window, _ in some])
-            depth_BCS = depths(code.worth, code.seen, mean_depth, levels)
+            depth_BCS = depths(code.worth, code.coded, mean_depth, levels)
             if hidden.none:
-                drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.seen)
+                drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.coded)
             else:
                 drawn_BCN = self.backend.draw(code)
             for i, (window, whole) in enumerate(some):

@@ -49,10 +49,10 @@ class OnnxBackend:
         return self._run(DRAW, code.tokens, code.patches, code.seen)[0]
 
     def decode(
-        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]
+        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
-        return self._run(DECODE, codes_BCSQ, depth_BCS, seen_BCS)[0]
+        return self._run(DECODE, codes_BCSQ, depth_BCS, coded_BCS)[0]
 
     def _run(self, name: str, *arrays: NDArray) -> list[NDArray]:
         if name not in self._sessions:

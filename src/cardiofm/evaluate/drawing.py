@@ -45,8 +45,8 @@ def through_codes(
     for at, code in _encoded(model, windows, visible_BCN, batch):
         for out, rate in zip(drawn, rates, strict=True):
             mean_depth = np.inf if rate is None else rate * model.spec.token_s / per_code
-            depth_BCS = depths(code.worth, code.seen, mean_depth, book["levels"])
-            out[at] = model.backend.decode(code.codes, depth_BCS, code.seen)
+            depth_BCS = depths(code.worth, code.coded, mean_depth, book["levels"])
+            out[at] = model.backend.decode(code.codes, depth_BCS, code.coded)
             _to_units(out, at, code, windows, visible_BCN)
     return drawn
 

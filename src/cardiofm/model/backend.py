@@ -32,10 +32,10 @@ class Encode(nn.Module):
         tokens = model.encoder(x_BCN, visible_BCN, in_mv_BC, self.present)
         run = {c: self._stream(tokens, c) for c in self.present}
         blank = [torch.zeros_like(t) for t in run[self.present[0]]]
-        z, patches, seen, codes, worth = (
+        z, patches, seen, coded, codes, worth = (
             torch.stack(parts, dim=1) for parts in zip(*(run.get(c, blank) for c in range(2)), strict=True)
         )
-        return model.encoder.embed(tokens), z, patches, seen, codes, worth, tokens.offset_BC, tokens.scale_BC
+        return model.encoder.embed(tokens), z, patches, seen, coded, codes, worth, tokens.offset_BC, tokens.scale_BC
 
     def _stream(self, tokens: Tokens, c: int) -> list[Tensor]:
         z_BSD, seen_BS = cast(Tensor, tokens.z[c]), cast(Tensor, tokens.visible[c])
@@ -44,11 +44,12 @@ class Encode(nn.Module):
         residual, codes = latent, []
         for q in range(quantizer.config.levels):
             codes.append(quantizer.nearest(residual, q))
-            residual = residual - quantizer.codebook_QKE[q][codes[-1]]
+            residual = residual - quantizer.vectors(codes[-1], q)
         return [
             z_BSD,
             cast(Tensor, tokens.patches[c]),
             seen_BS,
+            self.model.block.coded(seen_BS),
             torch.stack(codes, dim=-1),
             self.model.importance(tokens, latent, c),
         ]
@@ -71,21 +72,21 @@ class Draw(nn.Module):
 
 
 class Decode(nn.Module):
-    """The first `depth` codes of each token to waveforms `(B, C, N)`, normalised; a stream never seen is 0, unheard."""
+    """The first `depth` codes of each token to waveforms `(B, C, N)`, normalised; 0 for a stream without codes."""
 
     def __init__(self, model: CardioFM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, codes_BCSQ: Tensor, depth_BCS: Tensor, seen_BCS: Tensor) -> Tensor:
+    def forward(self, codes_BCSQ: Tensor, depth_BCS: Tensor, coded_BCS: Tensor) -> Tensor:
         latents: list[Tensor | None] = []
         depths: list[Tensor | None] = []
         for c, quantizer in enumerate(self.model.quantizer):
-            depth_BS = depth_BCS[:, c] * seen_BCS[:, c].to(depth_BCS.dtype)
+            depth_BS = depth_BCS[:, c] * coded_BCS[:, c].to(depth_BCS.dtype)
             latents.append(cast(AdaptiveRVQ, quantizer).dequantize(codes_BCSQ[:, c], depth_BS))
             depths.append(depth_BS)
-        drawn_BCN = self.model.decoder.codes(latents, depths, [seen_BCS[:, 0], seen_BCS[:, 1]])
-        return drawn_BCN * seen_BCS.any(-1, keepdim=True).to(drawn_BCN.dtype)
+        drawn_BCN = self.model.decoder.codes(latents, depths, [coded_BCS[:, 0], coded_BCS[:, 1]])
+        return drawn_BCN * coded_BCS.any(-1, keepdim=True).to(drawn_BCN.dtype)
 
 
 class TorchBackend:
@@ -112,10 +113,10 @@ class TorchBackend:
         return self._run(Draw(self.model), code.tokens, code.patches, code.seen)[0]
 
     def decode(
-        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]
+        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
-        return self._run(Decode(self.model), codes_BCSQ, depth_BCS, seen_BCS)[0]
+        return self._run(Decode(self.model), codes_BCSQ, depth_BCS, coded_BCS)[0]
 
     def _run(self, module: nn.Module, *arrays: NDArray) -> list[NDArray]:
         with torch.inference_mode():

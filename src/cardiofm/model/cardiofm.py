@@ -20,8 +20,7 @@ from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.model.checkpoint import WEIGHTS, read_config, write_config
 from cardiofm.model.decoder import Decoder, DecoderConfig
 from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
-from cardiofm.model.layers import cosines
-from cardiofm.model.quantizer import AdaptiveRVQ, Quantized, QuantizerConfig, even_worth, water_fill
+from cardiofm.model.quantizer import AdaptiveRVQ, Blocks, Quantized, QuantizerConfig, even_worth, water_fill
 from cardiofm.signals import CheckpointError, InputSpec
 
 # What the encoder adds to a token's own cosine transform, and to the worth that follows its energy, starts small and
@@ -46,17 +45,19 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
     `from_pretrained`, `save_pretrained` and `push_to_hub` follow the Hub's convention on a checkpoint folder.
     """
 
-    basis_EP: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        if config.spec.tokens % config.quantizer.group:
+            raise ValueError(
+                f"quantizer.group must divide the window's {config.spec.tokens} tokens, found {config.quantizer.group}"
+            )
         self.config = config
         D, E = config.encoder.width, config.quantizer.width
         self.encoder = Encoder(config.encoder, config.spec)
         self.to_code = nn.ModuleList(nn.Linear(D, E) for _ in range(2))
         self.worth = nn.ModuleList(nn.Sequential(nn.Linear(D, 64), nn.GELU(), nn.Linear(64, 1)) for _ in range(2))
         self.slope = nn.Parameter(torch.ones(2))
-        self.register_buffer("basis_EP", cosines(E, config.spec.patch), persistent=False)
+        self.block = Blocks(config.quantizer, config.spec.patch)
         self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
         self.decoder = Decoder(config.decoder, config.spec, config.encoder, config.quantizer)
 
@@ -73,32 +74,34 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
                 continue
             with torch.autocast(z_BSD.device.type, enabled=False):  # eight bits of mantissa would be the error floor
                 latent_BSE = self.latent(tokens, c)
-                depth_BS = water_fill(self.importance(tokens, latent_BSE, c), seen_BS, mean_depth_B, levels)
+                coded_BS = self.block.coded(seen_BS)
+                depth_BS = water_fill(self.importance(tokens, latent_BSE, c), coded_BS, mean_depth_B, levels)
                 if full_B is not None:
-                    depth_BS = torch.where(full_B[:, None], float(levels) * seen_BS, depth_BS)
-                out[c] = self.quantizer[c](latent_BSE, seen_BS, depth_BS)
+                    depth_BS = torch.where(full_B[:, None], float(levels) * coded_BS, depth_BS)
+                out[c] = self.quantizer[c](latent_BSE, coded_BS, depth_BS)
         return out
 
     def latent(self, tokens: Tokens, channel: int) -> Tensor:
-        """What is quantized, `(B, S, E)`: the cosine transform of a token's samples plus what the encoder adds."""
+        """What is quantized, `(B, S, E)`: the cosine transform of a block's samples plus what the encoder adds."""
         z_BSD, patch_BSP = tokens.z[channel], tokens.patches[channel]
         assert z_BSD is not None
         assert patch_BSP is not None
-        return patch_BSP @ self.basis_EP.T + ADDED * self.to_code[channel](z_BSD.float())
+        return self.block(patch_BSP) + ADDED * self.to_code[channel](z_BSD.float())
 
     def importance(self, tokens: Tokens, latent_BSE: Tensor, channel: int) -> Tensor:
-        """How many levels each token `(B, S)` is worth, centred on the window's visible mean.
+        """How many levels each token `(B, S)` is worth, centred on the mean of those that have codes.
 
         Rate-distortion theory gives every token levels in proportion to the log of its energy; the rest is learned.
         """
         z_BSD, seen_BS = tokens.z[channel], tokens.visible[channel]
         assert z_BSD is not None
         assert seen_BS is not None
+        coded_BS = self.block.coded(seen_BS)
         if not self.config.quantizer.adaptive:
-            return even_worth(seen_BS)
+            return even_worth(coded_BS)
         energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
         worth_BS = ADDED * self.worth[channel](z_BSD.float())[..., 0] + self.slope[channel] * energy_BS
-        weight = seen_BS.to(worth_BS.dtype)
+        weight = coded_BS.to(worth_BS.dtype)
         mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
         return (worth_BS - mean_B1) * weight
 

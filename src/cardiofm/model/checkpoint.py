@@ -1,12 +1,12 @@
 """The checkpoint folder that explains itself: config.json, model.safetensors, provenance.json. Needs no torch.
 
-Never pickle. `format` in config.json counts layouts of this folder; an older one climbs `UPGRADES` step by step.
+Never pickle. `format` in config.json counts layouts of this folder. Formats 1 and 2 (version 0.1) coded single tokens,
+not blocks of them: no change of settings turns their weights into these.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,10 @@ FORMAT = 3
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
 
 
-def _named_cross(config: dict[str, Any]) -> dict[str, Any]:
-    """Format 3 names the stream that looks at the other one."""
-    encoder = config.get("encoder", {})
-    return {**config, "encoder": {**encoder, "cross": "both" if encoder.get("cross", True) else "none"}}
-
-
-# from format n to n + 1: a function of the config dict, each with a golden folder under tests/golden
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    # attention of format 1 had no lag bias within a signal, and its decoder added to the echo without seeing it
-    1: lambda config: {
-        **config,
-        "encoder": {**config.get("encoder", {}), "lags": False},
-        "decoder": {**config.get("decoder", {}), "lags": False, "weighs": False},
-    },
-    2: _named_cross,
-}
-
-
 def read_config(folder: Path) -> dict[str, Any]:
-    """The model settings in a checkpoint folder as a nested dict, brought to the present format.
+    """The model settings in a checkpoint folder as a nested dict.
 
-    Raises CheckpointError when the folder is no checkpoint, is damaged, or comes from a newer version.
+    Raises CheckpointError when the folder is no checkpoint, is damaged, or comes from an older or newer version.
     """
     if not folder.is_dir():
         raise CheckpointError(f"a model must be a folder with {CONFIG} and {WEIGHTS}, found no folder at {folder}")
@@ -53,9 +35,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(version, int) or version > FORMAT:
         raise CheckpointError(f"{folder} has format {version}, this version reads up to {FORMAT}; update cardiofm")
-    while version < FORMAT:
-        config = UPGRADES[version](config)
-        version += 1
+    if version < FORMAT:
+        raise CheckpointError(
+            f"{folder} has format {version}, whose codes this version cannot read (it reads format {FORMAT}); "
+            "use cardiofm 0.1 for it, or train it again"
+        )
     return config
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from cardiofm.model.echo import Echo
 from cardiofm.model.encoder import EncoderConfig, Tokens
-from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View, cosines
-from cardiofm.model.quantizer import QuantizerConfig
+from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View
+from cardiofm.model.quantizer import Blocks, QuantizerConfig
 from cardiofm.signals import InputSpec
 
 READ_WIDTH = 16
@@ -28,8 +28,6 @@ class DecoderConfig:
     depth: int = 3
     heads: int = 6
     hidden: int = 384
-    lags: bool = True  # False: no lag bias within a signal (weights of format 1)
-    weighs: bool = True  # sees the echo and weighs it; False: adds to it unseen (weights of format 1)
 
 
 class Readout(nn.Module):
@@ -52,8 +50,6 @@ class Readout(nn.Module):
 class Decoder(nn.Module):
     """Draws both channels on the full token grid, from encoder tokens (gaps filled in) or from quantized latents."""
 
-    basis_EP: Tensor
-
     def __init__(
         self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig, quantizer: QuantizerConfig
     ) -> None:
@@ -61,22 +57,19 @@ class Decoder(nn.Module):
         self.config, self.spec = config, spec
         G = config.width
         self.from_tokens = nn.ModuleList(nn.Linear(encoder.width, G) for _ in range(2))
-        self.from_codes = nn.ModuleList(nn.Linear(quantizer.width + 1, G) for _ in range(2))
-        self.register_buffer("basis_EP", cosines(quantizer.width, spec.patch), persistent=False)
-        self.trust = nn.Parameter(torch.linspace(0.0, -2.5, quantizer.levels + 1).repeat(2, 1))
+        self.block = Blocks(quantizer, spec.patch)
+        self.full = quantizer.group * quantizer.levels  # levels of a whole block
+        self.from_codes = nn.ModuleList(nn.Linear(spec.patch + 2, G) for _ in range(2))
+        self.trust = nn.Parameter(torch.linspace(0.0, -2.5, self.full + 1).repeat(2, 1))
         self.echo = Echo(spec.fs_hz, spec.patch)
-        if config.weighs:
-            self.from_echo = nn.ModuleList(nn.Linear(spec.patch, G) for _ in range(2))
-            self.weigh_echo = nn.ModuleList(nn.Linear(G, 1) for _ in range(2))
-            with torch.no_grad():  # the echo leads until the network has learned to draw
-                for name, parameter in self.weigh_echo.named_parameters():
-                    parameter.fill_(3.0 if name.endswith("bias") else 0.0)
-        else:
-            self.trust_echo = nn.Parameter(torch.full((2,), -3.0))
+        self.from_echo = nn.ModuleList(nn.Linear(spec.patch, G) for _ in range(2))
+        self.weigh_echo = nn.ModuleList(nn.Linear(G, 1) for _ in range(2))
+        with torch.no_grad():  # the echo leads until the network has learned to draw
+            for name, parameter in self.weigh_echo.named_parameters():
+                parameter.fill_(3.0 if name.endswith("bias") else 0.0)
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
-        lags = encoder.lag_bias
         self.blocks = nn.ModuleList(
-            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s, encoder.cross, config.lags and lags, lags)
+            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s, encoder.cross, encoder.lag_bias)
             for _ in range(config.depth)
         )
         self.rotary = SecondsRotary(G // config.heads)
@@ -106,7 +99,7 @@ class Decoder(nn.Module):
         h: list[Tensor | None] = [None, None]
         for c in range(2):
             if c in wanted or shown[c] is not None:
-                h[c] = self._hint(full[c], shown[c], echoes[c], c) if self.config.weighs else full[c]
+                h[c] = self._hint(full[c], shown[c], echoes[c], c)
         h = self._think(h, [None, None])
         blank_BN = tokens.offset_BC.new_zeros(tokens.offset_BC.shape[0], steps * self.spec.patch)
         drawn = [
@@ -164,30 +157,28 @@ class Decoder(nn.Module):
         drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
         if echo is not None:
             echo_BSP, has_BS = echo
-            if self.config.weighs:
-                trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
-                led_BSP = drawn_BSP + trust_BS1 * (echo_BSP - drawn_BSP)
-            else:
-                led_BSP = echo_BSP + self.trust_echo[channel].exp() * drawn_BSP
+            trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
+            led_BSP = drawn_BSP + trust_BS1 * (echo_BSP - drawn_BSP)
             drawn_BSP = torch.where(has_BS[..., None], led_BSP, drawn_BSP)
         return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1)
 
     def codes(self, latents: list[Tensor | None], depths: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
         """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`; 0 for an absent stream.
 
-        Each patch is the inverse cosine transform of its latent plus the network's correction from context; `trust`
-        (log, per depth) makes the correction smaller the more levels were coded, so full depth is not disturbed.
+        Each block is the inverse cosine transform of its latents plus the network's correction from context; `trust`
+        (log, per levels spent on a block) makes the correction smaller the more was coded, so full depth is not
+        disturbed.
         """
         h: list[Tensor | None] = [None, None]
         direct, trust = [], []
-        levels = self.trust.shape[1] - 1
         for c, (y_BSE, depth_BS) in enumerate(zip(latents, depths, strict=True)):
             if y_BSE is None or depth_BS is None:
                 continue
-            depth_BS1 = depth_BS.to(y_BSE.dtype)[..., None]
-            h[c] = self.from_codes[c](torch.cat([y_BSE, depth_BS1 / levels], dim=-1))
-            direct.append((c, (y_BSE @ self.basis_EP).flatten(1)))
-            factor_BS1 = self.trust[c][depth_BS.long()].exp()[..., None]
+            direct_BSP, total_BS = self.block.inverse(y_BSE), self.block.total(depth_BS)
+            spent = total_BS.to(y_BSE.dtype)[..., None] / self.full
+            h[c] = self.from_codes[c](torch.cat([direct_BSP, spent, torch.exp(-4 * self.full / 12 * spent)], dim=-1))
+            direct.append((c, direct_BSP.flatten(1)))
+            factor_BS1 = self.trust[c][total_BS.long()].exp()[..., None]
             trust.append(factor_BS1.expand(-1, -1, self.spec.patch).flatten(1))
         thought = self._think(h, visible)
         first = next(t for t in thought if t is not None)

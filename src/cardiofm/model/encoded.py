@@ -19,8 +19,9 @@ class Encoded(NamedTuple):
     tokens: NDArray[np.float32]  # (B, C, S, D)
     patches: NDArray[np.float32]  # (B, C, S, P) each token's own samples, normalised, hidden ones 0
     seen: NDArray[np.bool_]  # (B, C, S) at least half of the token's samples are visible
+    coded: NDArray[np.bool_]  # (B, C, S) any token of its block is seen
     codes: NDArray[np.int64]  # (B, C, S, Q) all levels
-    worth: NDArray[np.float32]  # (B, C, S) codebook levels that the token is worth, mean 0 over the seen ones
+    worth: NDArray[np.float32]  # (B, C, S) codebook levels that the token is worth, mean 0 over the coded ones
     offset: NDArray[np.float32]  # (B, C) in the channel's unit: waveform = drawing * scale + offset
     scale: NDArray[np.float32]  # (B, C)
 
@@ -52,14 +53,14 @@ class Backend(Protocol):
         ...
 
     def decode(
-        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], seen_BCS: NDArray[np.bool_]
+        self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
         ...
 
 
-def depths(worth: NDArray[np.floating], seen: NDArray[np.bool_], mean_depth: float, levels: int) -> NDArray[np.int64]:
-    """Codebook levels `(…, S)` for each token, 0…levels, averaging at most `mean_depth` over the seen ones.
+def depths(worth: NDArray[np.floating], coded: NDArray[np.bool_], mean_depth: float, levels: int) -> NDArray[np.int64]:
+    """Codebook levels `(…, S)` for each token, 0…levels, averaging at most `mean_depth` over the coded ones.
 
     Reverse water-filling (Cover & Thomas, Elements of Information Theory, 10.3) as in training: a level is used when
     clip(worth - line, 0, levels) passes its middle. The line, one per window, is the lowest that the budget allows.
@@ -68,16 +69,26 @@ def depths(worth: NDArray[np.floating], seen: NDArray[np.bool_], mean_depth: flo
     [[4, 2, 0, 0]]
     """
     if mean_depth >= levels:
-        return seen * np.int64(levels)
+        return coded * np.int64(levels)
     worth = worth.astype(np.float64)
-    budget = mean_depth * seen.sum(-1, keepdims=True) + 1e-9
+    budget = mean_depth * coded.sum(-1, keepdims=True) + 1e-9
     low, high = worth.min(-1, keepdims=True) - levels - 1.0, worth.max(-1, keepdims=True) + 1.0
     for _ in range(40):
         line = (low + high) / 2
-        above = _rounded(worth - line, seen, levels).sum(-1, keepdims=True) > budget
+        above = _rounded(worth - line, coded, levels).sum(-1, keepdims=True) > budget
         low, high = np.where(above, line, low), np.where(above, high, line)
-    return _rounded(worth - high, seen, levels)
+    return _rounded(worth - high, coded, levels)
 
 
-def _rounded(depth: NDArray[np.float64], seen: NDArray[np.bool_], levels: int) -> NDArray[np.int64]:
-    return np.clip(np.ceil(depth - 0.5), 0, levels).astype(np.int64) * seen
+def shares(depth: NDArray[np.integer], group: int) -> NDArray[np.float32]:
+    """Each token's share `(…, S)` of the levels spent on its block of `group` tokens.
+
+    >>> shares(np.array([6, 0, 0, 1, 1, 1]), 3).tolist()
+    [2.0, 2.0, 2.0, 1.0, 1.0, 1.0]
+    """
+    blocks = depth.reshape(*depth.shape[:-1], -1, group)
+    return blocks.mean(-1).repeat(group, axis=-1).astype(np.float32)
+
+
+def _rounded(depth: NDArray[np.float64], coded: NDArray[np.bool_], levels: int) -> NDArray[np.int64]:
+    return np.clip(np.ceil(depth - 0.5), 0, levels).astype(np.int64) * coded

@@ -28,7 +28,6 @@ class EncoderConfig:
     embedding: int = 256  # numbers per window
     cross: str = "both"  # which stream looks at the other, here and in the decoder: one of LOOKING (ablation)
     lag_bias: bool = True  # False: no bias on the lag in any attention, here and in the decoder (ablation)
-    lags: bool = True  # False: no lag bias within a signal (weights of format 1)
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -64,9 +63,8 @@ class Encoder(nn.Module):
         self.config, self.spec = config, spec
         D = config.width
         self.tokenizer = nn.ModuleList(Tokenizer(D, config.stem, spec.patch) for _ in range(2))
-        lags = config.lag_bias
         self.blocks = nn.ModuleList(
-            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross, config.lags and lags, lags)
+            TwoStreamBlock(D, config.heads, config.hidden, spec.token_s, config.cross, config.lag_bias)
             for _ in range(config.depth)
         )
         self.norm = nn.ModuleList(nn.LayerNorm(D) for _ in range(2))

@@ -157,12 +157,11 @@ class TwoStreamBlock(nn.Module):
         hidden: int,
         token_s: float,
         cross: str = "both",
-        own_lags: bool = True,
-        cross_lags: bool = True,
+        lags: bool = True,
     ) -> None:
         super().__init__()
-        self.own = nn.ModuleList(SelfAttention(width, heads, token_s, own_lags) for _ in range(2))
-        self.cross = nn.ModuleDict({str(c): CrossAttention(width, heads, token_s, cross_lags) for c in LOOKING[cross]})
+        self.own = nn.ModuleList(SelfAttention(width, heads, token_s, lags) for _ in range(2))
+        self.cross = nn.ModuleDict({str(c): CrossAttention(width, heads, token_s, lags) for c in LOOKING[cross]})
         self.ffn = nn.ModuleList(FeedForward(width, hidden) for _ in range(2))
 
     def forward(self, x: list[Tensor | None], view: View) -> list[Tensor | None]:
