@@ -101,7 +101,7 @@ def test_masks_are_complementary_and_split_over_processes(monkeypatch: pytest.Mo
         assert not set(ecg.tolist()) & set(ppg.tolist())
     halves = []
     for rank in range(2):
-        monkeypatch.setattr(objectives, "_place", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(objectives, "place", lambda rank=rank: (rank, 2))
         halves.append(learner._keep(np.random.default_rng(0), 4, 0.75, torch.device("cpu")))
     for c in range(2):
         assert torch.equal(torch.cat([h[c] for h in halves]), whole[c])

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from cardiofm import __version__
 from cardiofm.config import ConfigError
-from cardiofm.signals import MODALITIES, CheckpointError, Embedding, SignalError
+from cardiofm.signals import MODALITIES, CheckpointError, Embedding, SignalError, TrainingError
 from cardiofm.terminal import Batch, progress, say, table, watched
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Recordings, patterns, or folders of recordings.")]
@@ -30,7 +30,7 @@ class OneLine(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (SignalError, CheckpointError, ConfigError, OSError, ModuleNotFoundError) as error:
+        except (SignalError, CheckpointError, TrainingError, ConfigError, OSError, ModuleNotFoundError) as error:
             if ctx.params["debug"]:
                 raise
             say(error)

@@ -27,6 +27,10 @@ class CheckpointError(ValueError):
     """A model folder that cannot be used: says what must hold, what was found, and what to do."""
 
 
+class TrainingError(RuntimeError):
+    """Training that cannot go on: says at which step, why, which checkpoint is kept, and what to do."""
+
+
 class Samples(Protocol):
     """Anything one-dimensional that can be sliced: a numpy array, an HDF5 dataset, a reader that seeks in its file."""
 

@@ -8,22 +8,18 @@ is found where a sample is not valid, in a flat line, or in less than one second
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import next_fast_len
 from scipy.ndimage import maximum_filter1d, median_filter
 
-from cardiofm.signals import SignalError
+from cardiofm.measure.band import Bools, Floats, band_pass, clean, parabola
 
 ECG_BAND_HZ = (5.0, 25.0)  # where the QRS stands out from P, T and wander
 PPG_BAND_HZ = (0.5, 8.0)  # the pulse and its harmonics
-MIN_S = 1.0  # less known signal than this says nothing
 ECG_REFRACTORY_S = 0.25  # no two R peaks are closer
 PPG_REFRACTORY_S = 0.3  # nor two pulses
 
-_PAD_S = 1.0  # odd reflection at both ends, so that filters see no step
 _ENERGY_S = 0.1  # a QRS lasts about this long
 _ECG_SHARE = 0.34  # of the typical beat's strength: below it is no QRS
 _ECG_BACK_SHARE = 0.2  # where a beat is overdue
@@ -34,8 +30,6 @@ _REFINE_S = 0.08  # the R peak lies this close to the middle of the QRS's energy
 _OTHER_SIGN = 1.4  # a beat may point the other way than the rest when it is this much larger there
 _PPG_SHARE = 0.4
 _UPSIDE_DOWN = -0.3  # skewness of the slope: a pulse rises faster than it falls
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -63,8 +57,8 @@ def r_peaks(x_N: ArrayLike, fs_hz: float, valid_N: ArrayLike | None = None) -> F
     >>> r_peaks(np.exp(-(((t % 1) - 0.503) ** 2) / 2e-4), 250.0)[:3].round(3).tolist()
     [0.503, 1.503, 2.503]
     """
-    x, good = _clean(x_N, fs_hz, valid_N)
-    band, pad = _band_pass(x, good, fs_hz, ECG_BAND_HZ)
+    x, good = clean(x_N, fs_hz, valid_N)
+    band, pad = band_pass(x, good, fs_hz, ECG_BAND_HZ)
     if band is None:
         return np.empty(0)
     slope = np.diff(band, prepend=band[0]) * fs_hz
@@ -102,8 +96,8 @@ def pulses(x_N: ArrayLike, fs_hz: float, valid_N: ArrayLike | None = None) -> Pu
     >>> len(ppg_feet(np.exp(3 * np.cos(2 * np.pi * 1.2 * t)), 250.0)), len(ppg_feet(np.zeros(2500), 250.0))
     (11, 0)
     """
-    x, good = _clean(x_N, fs_hz, valid_N)
-    wave, pad = _band_pass(x, good, fs_hz, PPG_BAND_HZ)
+    x, good = clean(x_N, fs_hz, valid_N)
+    wave, pad = band_pass(x, good, fs_hz, PPG_BAND_HZ)
     if wave is None:
         return Pulses(np.empty(0), np.empty(0), np.empty(0), 1)
     slope = np.gradient(wave) * fs_hz
@@ -138,52 +132,13 @@ def _located(
     sign: int,
 ) -> Pulses:
     """Sub-sample foot, steepest point and peak of each kept upstroke."""
-    shift, top = _parabola(slope, steep)
+    shift, top = parabola(slope, steep)
     level = wave[steep] + shift * (wave[np.minimum(steep + 1, len(wave) - 1)] - wave[steep - 1]) / 2
-    _, low = _parabola(-wave, first)  # minus the minimum before the upstroke
+    _, low = parabola(-wave, first)  # minus the minimum before the upstroke
     steep_s = (steep + shift - pad) / fs_hz
     foot_s = steep_s - (level + low) / top
-    peak_shift, _ = _parabola(wave, last)
+    peak_shift, _ = parabola(wave, last)
     return Pulses(foot_s, steep_s, (last + peak_shift - pad) / fs_hz, sign)
-
-
-def _clean(x_N: ArrayLike, fs_hz: float, valid_N: ArrayLike | None) -> tuple[Floats, Bools]:
-    """The samples with gaps bridged by a line, and which are real."""
-    x = np.asarray(x_N, np.float64)
-    if x.ndim != 1:
-        raise SignalError(f"a signal must be one-dimensional (N,), found shape {x.shape}; pass one channel")
-    if not fs_hz > 0:
-        raise SignalError(f"the rate must be above 0 Hz, found {fs_hz:g} Hz; give the signal's own")
-    good = np.isfinite(x)
-    if valid_N is not None:
-        good &= np.asarray(valid_N, bool)
-    if not good.all() and good.any():
-        at = np.flatnonzero(good)
-        x = np.interp(np.arange(len(x)), at, x[at])
-    return x, good
-
-
-def _band_pass(x: Floats, good: Bools, fs_hz: float, band_hz: tuple[float, float]) -> tuple[Floats | None, int]:
-    """The band-passed signal with its padding, and the padding's length; None where nothing moves in the band."""
-    if good.sum() < max(4, MIN_S * fs_hz):
-        return None, 0
-    x = x - x[good].mean()
-    scale = float(np.abs(x).max())
-    pad = min(round(_PAD_S * fs_hz), len(x) - 1)
-    wide = np.concatenate((2 * x[0] - x[pad:0:-1], x, 2 * x[-1] - x[-2 : -pad - 2 : -1]))
-    size = int(next_fast_len(len(wide), real=True))
-    wave = np.fft.irfft(np.fft.rfft(wide, size) * _response(size, fs_hz, band_hz), size)[: len(wide)]
-    moving = float(np.abs(wave[pad : pad + len(x)]).max())
-    return (wave, pad) if moving > 1e-6 * scale and scale > 0 else (None, pad)
-
-
-@lru_cache(maxsize=64)
-def _response(size: int, fs_hz: float, band_hz: tuple[float, float]) -> Floats:
-    """Third-order Butterworth magnitude (both flanks) at the frequencies of a real spectrum of `size` samples."""
-    hz = np.fft.rfftfreq(size, 1 / fs_hz)
-    low, high = band_hz
-    up = (hz / low) ** 3
-    return up / np.sqrt(1 + up**2) / np.sqrt(1 + (hz / high) ** 6)
 
 
 def _moving_mean(x: Floats, width: int) -> Floats:
@@ -259,7 +214,7 @@ def _refined(band: Floats, at: NDArray[np.int64], pad: int, good: Bools, fs_hz: 
     ratio = np.where(common > 0, down, up) > _OTHER_SIGN * np.where(common > 0, up, down)
     sign = np.where(ratio, -common, common)
     best = index[np.arange(len(at)), np.argmax(sign[:, None] * near, axis=1)]
-    shift, _ = _parabola(band, best)
+    shift, _ = parabola(band, best)
     best, shift = best[order := np.argsort(best)], shift[order]
     inside = (best >= pad) & (best < pad + len(good))
     inside[inside] = good[best[inside] - pad]
@@ -274,13 +229,3 @@ def _steepest(slope: Floats, first: NDArray[np.int64]) -> NDArray[np.int64]:
     hit = np.flatnonzero(slope[first[0] :] == top[run]) + first[0]
     _, index = np.unique(run[hit - first[0]], return_index=True)
     return hit[index]
-
-
-def _parabola(x: Floats, at: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Offset in samples (at most half) and value of the extremum of a parabola through three samples."""
-    at = np.clip(at, 1, len(x) - 2)
-    before, here, after = x[at - 1], x[at], x[at + 1]
-    bend = before - 2 * here + after
-    shift = np.divide(before - after, 2 * bend, out=np.zeros(len(at)), where=bend != 0)
-    shift = np.clip(shift, -0.5, 0.5)
-    return shift, here - (before - after) * shift / 4

@@ -1,10 +1,15 @@
-"""Losses between waveforms and between embeddings (torch). Shapes: B batch, N samples, D width."""
+"""Losses between waveforms and between embeddings (torch): means over the rows of all processes.
+
+Shapes: B batch, N samples, D width, M records.
+"""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from cardiofm.train.processes import gathered, shared_mean
 
 STFT_WINDOWS = (
     16,
@@ -16,7 +21,7 @@ STFT_WINDOWS = (
 def huber(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
     """Mean Huber error (delta 1, normalised units) over the weighted samples."""
     error_BN = F.smooth_l1_loss(drawn_BN, target_BN, reduction="none")
-    return (error_BN * weight_BN).sum() / weight_BN.sum().clamp_min(1.0)
+    return shared_mean((error_BN * weight_BN).sum(), weight_BN.sum())
 
 
 def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
@@ -24,10 +29,11 @@ def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
 
     Phase matters for timing: a beat drawn at the wrong place has the right magnitude. Rows without weight count 0.
     """
-    total = drawn_BN.new_zeros(())
     rows = weight_BN.any(-1)
-    if not bool(rows.any()):
-        return total
+    some = bool(rows.any())
+    if not some:  # one silent row, for the other processes wait for this one's sums
+        rows = torch.arange(len(rows), device=rows.device) == 0
+    errors, weights = [], []
     drawn, target = (drawn_BN * weight_BN)[rows], (target_BN * weight_BN)[rows]
     for size in STFT_WINDOWS:
         if drawn.shape[-1] < size:
@@ -38,12 +44,14 @@ def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
             for x in (drawn, target)
         )
         size_a, size_b = (torch.sqrt(x.real**2 + x.imag**2 + 1e-6) for x in (a, b))
-        magnitude = (torch.log1p(10 * size_a) - torch.log1p(10 * size_b)).abs().mean()
+        magnitude = (torch.log1p(10 * size_a) - torch.log1p(10 * size_b)).abs()
         aligned = a.real * b.real + a.imag * b.imag
         energy = b.abs()
-        phase = (energy * (1 - aligned / (size_a * size_b))).sum() / energy.sum().clamp_min(1e-3)
-        total = total + magnitude + phase
-    return total / len(STFT_WINDOWS)
+        errors += [magnitude.sum(), (energy * (1 - aligned / (size_a * size_b))).sum()]
+        weights += [energy.new_tensor(magnitude.numel() * some), energy.sum()]
+    if not errors:
+        return drawn_BN.new_zeros(())
+    return sum(shared_mean(torch.stack(errors), torch.stack(weights), 1e-3)) / len(STFT_WINDOWS)
 
 
 def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.2) -> tuple[Tensor, Tensor]:
@@ -51,7 +59,7 @@ def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.2) -
 
     Each number is first standardised over the batch: what all windows share would drown what tells them apart.
     """
-    both_XD = torch.cat([first_MD, second_MD])
+    both_XD = torch.cat([gathered(first_MD), gathered(second_MD)])
     both_XD = F.normalize((both_XD - both_XD.mean(0)) / (both_XD.var(0) + 1e-5).sqrt(), dim=-1)
     a, b = both_XD.chunk(2)
     score_MM = a @ b.T / temperature

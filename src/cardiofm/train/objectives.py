@@ -16,7 +16,6 @@ from typing import cast
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from cardiofm.model.quantizer import AdaptiveRVQ
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch
 from cardiofm.train.losses import contrastive, huber, spectral
+from cardiofm.train.processes import place, pooled, shared_mean, total
 
 PROJECTION = 128
 
@@ -92,7 +92,8 @@ class Pretraining(nn.Module):
         for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
             if quantized is not None:
                 latents[c], depths[c] = quantized.latent_BSE, quantized.depth_BS
-                commitment = commitment + quantized.commitment / len(present)
+                tokens_here = cast(Tensor, tokens.visible[c]).sum()
+                commitment = commitment + pooled(quantized.commitment, tokens_here) / len(present)
                 name = ("ecg", "ppg")[c]
                 logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
                 logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
@@ -101,8 +102,8 @@ class Pretraining(nn.Module):
         wave, tone = self._compare(drawn_BCN, target_BCN, valid.float(), present)
         error_B = (((drawn_BCN - target_BCN) * valid).detach() ** 2).sum((1, 2))
         share_B = error_B / (target_BCN**2).sum((1, 2)).clamp_min(1e-6)
-        if bool(full_B.any()):
-            logs["codec_prd"] = 100 * share_B[full_B].mean().sqrt()
+        if bool(total(full_B.sum()) > 0):
+            logs["codec_prd"] = 100 * shared_mean(share_B[full_B].sum(), full_B.sum()).sqrt()
         loss = wave + self.config.spectral_weight * tone + self.config.commitment_weight * commitment
         return loss, logs | {"codec_wave": wave, "codec_tone": tone, "commitment": commitment}
 
@@ -183,7 +184,7 @@ class Pretraining(nn.Module):
             latent_BSE = target_BN.unflatten(-1, (-1, patch)) @ self.model.basis_EP.T
             code_BS = cast(AdaptiveRVQ, self.model.quantizer[channel]).nearest(latent_BSE.float(), 0)
         loss_BS = F.cross_entropy(logit_BSK.transpose(1, 2), code_BS, reduction="none")
-        return (loss_BS * hidden_BS).sum() / hidden_BS.sum().clamp_min(1)
+        return shared_mean((loss_BS * hidden_BS).sum(), hidden_BS.sum())
 
     def _shown(self, keep_BV: Tensor) -> Tensor:
         """Samples `(B, N)` that belong to the kept tokens."""
@@ -223,7 +224,7 @@ class Pretraining(nn.Module):
     def _keep(self, draw: np.random.Generator, B: int, share: float, device: torch.device) -> list[Tensor]:
         """Token indices `(B, V)` to keep per stream: spans, the ECG's and the PPG's as far apart as they can be."""
         spec = self.model.config.spec
-        rank, world = _place()
+        rank, world = place()
         span = max(1, round(self.config.span_s / spec.token_s))
         score_GS = np.empty((B * world, spec.tokens))
         for row in score_GS:
@@ -237,16 +238,9 @@ class Pretraining(nn.Module):
 
     def _depths(self, draw: np.random.Generator, B: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean depth per window, log-uniform from 0.1 code per token to all levels, and which windows use all."""
-        rank, world = _place()
+        rank, world = place()
         levels = self.model.config.quantizer.levels
         depth_G = np.exp(draw.uniform(np.log(0.1), np.log(levels), B * world))
         full_G = draw.random(B * world) < 0.25
         own = slice(rank * B, (rank + 1) * B)
         return torch.tensor(depth_G[own], dtype=torch.float32, device=device), torch.tensor(full_G[own], device=device)
-
-
-def _place() -> tuple[int, int]:
-    """(rank, world size) of this process."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1

@@ -16,13 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cardiofm.signals import CheckpointError
+from cardiofm.signals import CheckpointError, TrainingError
 
 SaveModel = Callable[[Path, dict[str, Any]], None]  # (folder, progress): write the released form of the model there
-
-
-class TrainingError(RuntimeError):
-    """Training that cannot go on: says at which step, why, which checkpoint is kept, and what to do."""
 
 
 @dataclass
