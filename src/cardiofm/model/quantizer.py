@@ -187,6 +187,13 @@ class AdaptiveRVQ(nn.Module):
             usage_K[dead_K] = usage_K.mean()
             self.total_QRE[level, own][dead_K] = fresh * usage_K.mean()
 
+    @torch.no_grad()
+    def learn_once(self, x_ME: Tensor) -> None:
+        """k-means of the tokens of all processes (one book); waits for another batch where they are too few."""
+        x_ME = _gather(x_ME)
+        if len(x_ME) >= self.config.codes:
+            self.start(x_ME, torch.zeros(len(x_ME), dtype=torch.int64, device=x_ME.device))
+
     def start(self, x_ME: Tensor, book_M: Tensor, rounds: int = 8) -> None:
         """k-means of each level's residuals, in turn, for each book from its own tokens."""
         codes = self.config.codes

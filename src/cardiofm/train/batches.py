@@ -18,6 +18,7 @@ from torch import Tensor
 from cardiofm.config import ConfigError
 from cardiofm.signals import InputSpec, SignalError
 from cardiofm.train.augment import AugmentConfig, Views, augment, draw_rate, play
+from cardiofm.train.targets import describe
 
 PAIRED = ("ecg", "ppg")
 KINDS: tuple[tuple[str, ...], ...] = (PAIRED, ("ecg",), ("ppg",))
@@ -62,6 +63,9 @@ class BatchConfig:
             raise ConfigError(f"batches.weights must not be negative, found {self.weights}")
 
 
+_TENSORS = ("x_BCN", "target_BCN", "valid_BCN", "in_mv_BC", "map_BCT", "facts_BF")
+
+
 @dataclass(frozen=True)
 class Batch:
     """Windows for one step; windows 2i and 2i+1 come from the same stored segment. A sample that is not valid is 0."""
@@ -72,11 +76,17 @@ class Batch:
     in_mv_BC: Tensor  # bool: the amplitude is in mV
     present: tuple[str, ...]  # the modalities of this batch; the row of the other one is all invalid
     hours: float = 0.0  # windows × window length
+    map_BCT: Tensor | None = None  # float32, the beat map of the clean signal; None where it was not asked for
+    facts_BF: Tensor | None = None  # float32, what describes the clean signal, NaN where not measurable
+
+    def rows(self, index: slice) -> Batch:
+        """Some of the windows."""
+        return replace(self, **{n: t[index] for n in _TENSORS if (t := getattr(self, n)) is not None})
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        names = ("x_BCN", "target_BCN", "valid_BCN", "in_mv_BC")
-        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+        moved = {n: t.to(device, non_blocking=True) for n in _TENSORS if (t := getattr(self, n)) is not None}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,9 @@ class Batches:
         if not valid.any():
             names = ", ".join(sorted({self.patients[r] for r in rows}))
             raise SignalError(f"a batch must hold a valid sample, found none at step {step} in {names}; prepare again")
-        return Batch(x, target, valid, in_mv, present, len(x) * self.spec.window_s / 3600)
+        described = (describe(v.target, v.valid, v.in_mv, self.spec.fs_hz) for v in views)
+        maps, facts = (torch.from_numpy(np.stack(part)) for part in zip(*described, strict=True))
+        return Batch(x, target, valid, in_mv, present, len(x) * self.spec.window_s / 3600, maps, facts)
 
     def _pools(self, rows: Any) -> dict[tuple[str, ...], _Pool]:
         datasets, split = np.array(_text(rows, "dataset")), np.array(_text(rows, "split"))

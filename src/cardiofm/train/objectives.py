@@ -5,8 +5,9 @@ Every step has one mode, drawn from (seed, step), so that a batch computes only 
   codec   nothing hidden, short crop, through the quantizer at a random mean depth (a quarter at full depth)
   masked  spans of tokens dropped from the encoder, complementary between ECG and PPG, drawn from the tokens left
   cross   half of the windows show only the ECG, half only the PPG; both sides are drawn (paired batches only)
-What is hidden is drawn as a waveform and guessed as a code of the first codebook: a regression to the mean teaches
-little where the beat's place is not known yet, a choice among codes teaches at once.
+What is hidden is drawn as a waveform and guessed as one of a fixed set of shapes of a token: a regression to the mean
+teaches little where the beat's place is not known yet, a choice among shapes teaches at once. The embedding tells what
+`targets` describe, the decoder's tokens where the beats are, in both signals, hidden or not.
 """
 
 from __future__ import annotations
@@ -21,45 +22,57 @@ from torch import Tensor, nn
 
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.encoder import Tokens, token_visible
-from cardiofm.model.quantizer import AdaptiveRVQ
+from cardiofm.model.layers import cosines
+from cardiofm.model.quantizer import AdaptiveRVQ, QuantizerConfig
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch
+from cardiofm.train.facts import Beats, Facts
 from cardiofm.train.losses import contrastive, huber, spectral
 from cardiofm.train.processes import place, pooled, shared_mean, total
+from cardiofm.train.targets import BIN, FACTS
 
 PROJECTION = 128
+SHAPES = QuantizerConfig(levels=1, codes=256, width=16, group=1)  # what a hidden token is guessed as
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """Shares of the modes and weights of the terms."""
 
-    codec_share: float = 0.3  # of the steps
-    cross_share: float = 0.2  # of the steps with paired batches
+    codec_share: float = 0.25  # of the steps
+    cross_share: float = 0.25  # of the steps with paired batches
     codec_crop_s: float = 4.0  # seconds of each window used in codec steps
-    mask_from: float = 0.3  # share of tokens hidden at first …
-    mask_to: float = 0.6  # … and after mask_ramp steps
-    mask_ramp: int = 2000
+    mask_from: float = 0.2  # least share of tokens hidden; each step draws its own …
+    mask_to: float = 0.75  # … up to this share after mask_ramp steps, half way to it at first
+    mask_ramp: int = 1500
     cross_mask: float = 0.2  # share of the shown side's tokens hidden in cross steps
-    echo_share: float = 0.2  # of the masked steps; in the others the network draws without the echo, which is slow
+    echo_share: float = 0.05  # of the masked steps; in the others the network draws without the echo, which is slow
     span_s: float = 0.48  # mean length of a hidden span
     visible_weight: float = 0.1  # of visible samples beside hidden ones in masked and cross steps
     spectral_weight: float = 0.5
-    guess_weight: float = 0.3
-    contrastive_weight: float = 0.04  # its gradient is ten times the others': more of it, and they learn nothing
+    guess_weight: float = 0.5
+    facts_weight: float = 1.0  # of telling rhythm, beat and bands from the embedding
+    beats_weight: float = 1.0  # of telling where beats are, hidden ones too, from the decoder's tokens
+    contrastive_weight: float = 0.02  # its gradient is many times the others': more of it, and they learn nothing
     commitment_weight: float = 0.25
 
 
 class Pretraining(nn.Module):
     """The pretraining objective: `(batch, step)` to a loss and its parts."""
 
+    basis_EP: Tensor
+
     def __init__(self, model: CardioFM, config: ObjectiveConfig, seed: int) -> None:
         super().__init__()
         self.model, self.config, self.seed = model, config, seed
         width = model.config.encoder.embedding
         self.project = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, PROJECTION))
-        codes = model.config.quantizer.codes
-        self.guess = nn.ModuleList(nn.Linear(model.config.decoder.width, codes) for _ in range(2))
+        spec, G = model.config.spec, model.config.decoder.width
+        self.guess = nn.ModuleList(nn.Linear(G, SHAPES.codes) for _ in range(2))
+        self.shapes = nn.ModuleList(AdaptiveRVQ(SHAPES) for _ in range(2))  # k-means of the first batch, then fixed
+        self.register_buffer("basis_EP", cosines(SHAPES.width, spec.patch), persistent=False)
+        self.facts = Facts(width, len(FACTS))
+        self.beats = Beats(G, spec.patch // BIN)
 
     def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         draw = np.random.default_rng((self.seed, step, 7))
@@ -79,7 +92,8 @@ class Pretraining(nn.Module):
         self, batch: Batch, present: tuple[int, ...], draw: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, spec = self.model, self.model.config.spec
-        tokens_kept = min(spec.tokens, max(1, round(self.config.codec_crop_s / spec.token_s)))
+        group = model.config.quantizer.group
+        tokens_kept = min(spec.tokens, max(1, round(self.config.codec_crop_s / spec.token_s / group)) * group)
         first = int(draw.integers(0, spec.tokens - tokens_kept + 1)) * spec.patch
         crop = slice(first, first + tokens_kept * spec.patch)
         clean, valid = batch.target_BCN[..., crop], batch.valid_BCN[..., crop]
@@ -111,7 +125,8 @@ class Pretraining(nn.Module):
         self, batch: Batch, present: tuple[int, ...], step: int, draw: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         ramp = min(1.0, step / max(1, self.config.mask_ramp))
-        share = self.config.mask_from + (self.config.mask_to - self.config.mask_from) * ramp
+        reach = self.config.mask_from + (self.config.mask_to - self.config.mask_from) * (1 + ramp) / 2
+        share = float(draw.uniform(self.config.mask_from, reach))
         keep = self._keep(draw, len(batch.x_BCN), share, batch.x_BCN.device)
         hidden_BCN = torch.ones_like(batch.valid_BCN)
         for c in present:
@@ -121,10 +136,12 @@ class Pretraining(nn.Module):
         tokens = self.model.encoder(batch.x_BCN, visible_BCN, batch.in_mv_BC, present, index)
         echo = bool(draw.random() < self.config.echo_share)
         loss, parts = self._hidden(batch, tokens, visible_BCN, present, index, echo)
-        near, hit = self._know(self.model.encoder.embed(tokens))
-        loss = loss + self.config.contrastive_weight * near
+        embedding_BD = self.model.encoder.embed(tokens)
+        near, hit = self._know(embedding_BD)
+        told = self._tell(embedding_BD, batch)
+        loss = loss + self.config.contrastive_weight * near + self.config.facts_weight * told
         name = "echoed" if echo else "masked"
-        return loss, {f"{name}_{k}": v for k, v in parts.items()} | {"contrastive": near, "hit": hit}
+        return loss, {f"{name}_{k}": v for k, v in parts.items()} | {"contrastive": near, "hit": hit, "facts": told}
 
     def _cross(self, batch: Batch, draw: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Even windows show one side, odd windows (same record) the other: drawing across, and one common embedding."""
@@ -132,10 +149,7 @@ class Pretraining(nn.Module):
         logs: dict[str, Tensor] = {}
         loss, embeddings = batch.x_BCN.new_zeros(()), []
         for c, name in enumerate(("ecg", "ppg")):
-            x, target, valid, in_mv = (
-                t[c::2] for t in (batch.x_BCN, batch.target_BCN, batch.valid_BCN, batch.in_mv_BC)
-            )
-            part = Batch(x, target, valid, in_mv, batch.present)
+            part = batch.rows(slice(c, None, 2))
             visible_BCN = part.valid_BCN.clone()
             visible_BCN[:, 1 - c] = False
             keep = self._keep(draw, len(part.x_BCN), self.config.cross_mask, part.x_BCN.device)
@@ -144,8 +158,9 @@ class Pretraining(nn.Module):
             tokens = model.encoder(part.x_BCN, visible_BCN, part.in_mv_BC, (c,), index)
             part_loss, parts = self._hidden(part, tokens, visible_BCN, (0, 1), index, False)
             logs |= {f"from_{name}_{k}": v for k, v in parts.items()}
-            loss = loss + part_loss / 2
             embeddings.append(model.encoder.embed(tokens))
+            logs[f"from_{name}_facts"] = self._tell(embeddings[-1], part)
+            loss = loss + (part_loss + self.config.facts_weight * logs[f"from_{name}_facts"]) / 2
         near, hit = contrastive(self.project(embeddings[0]), self.project(embeddings[1]))
         return loss + self.config.contrastive_weight * near, logs | {"cross_contrastive": near, "cross_hit": hit}
 
@@ -165,24 +180,36 @@ class Pretraining(nn.Module):
         wave, tone = self._compare(drawn_BCN, target_BCN, weight_BCN, present)
         loss, parts = wave + self.config.spectral_weight * tone, {"wave": wave, "tone": tone}
         guesses = [
-            self._guess(h[c], target_BCN[:, c], batch.valid_BCN[:, c] & ~visible_BCN[:, c], c)
+            self._guess(h[c], target_BCN[:, c], batch.valid_BCN[:, c], batch.valid_BCN[:, c] & ~visible_BCN[:, c], c)
             for c in present
-            if bool(self.model.quantizer[c].ready)
         ]
-        if guesses:
-            parts["guess"] = torch.stack(guesses).mean()
-            loss = loss + self.config.guess_weight * parts["guess"]
+        parts["guess"] = torch.stack(guesses).mean()
+        loss = loss + self.config.guess_weight * parts["guess"]
+        if batch.map_BCT is not None:
+            valid = [token_visible(batch.valid_BCN[:, c], self.model.config.spec.patch) for c in present]
+            found = [self.beats(h[c], batch.map_BCT[:, c], v, c) for c, v in zip(present, valid, strict=True)]
+            parts["beats"] = torch.stack(found).mean()
+            loss = loss + self.config.beats_weight * parts["beats"]
         return loss, parts
 
-    def _guess(self, h_BSG: Tensor | None, target_BN: Tensor, hidden_BN: Tensor, channel: int) -> Tensor:
-        """Cross-entropy (nats) of the first code of the hidden tokens."""
+    def _tell(self, embedding_BD: Tensor, batch: Batch) -> Tensor:
+        """The error of the facts, 0 where the batch has none."""
+        return embedding_BD.new_zeros(()) if batch.facts_BF is None else self.facts(embedding_BD, batch.facts_BF)
+
+    def _guess(
+        self, h_BSG: Tensor | None, target_BN: Tensor, valid_BN: Tensor, hidden_BN: Tensor, channel: int
+    ) -> Tensor:
+        """Cross-entropy (nats) of the shapes of the hidden tokens."""
         assert h_BSG is not None
         patch = self.model.config.spec.patch
         hidden_BS = token_visible(hidden_BN, patch)
         logit_BSK = self.guess[channel](h_BSG).float()
         with torch.no_grad():
-            latent_BSE = target_BN.unflatten(-1, (-1, patch)) @ self.model.basis_EP.T
-            code_BS = cast(AdaptiveRVQ, self.model.quantizer[channel]).nearest(latent_BSE.float(), 0)
+            latent_BSE = (target_BN.unflatten(-1, (-1, patch)) @ self.basis_EP.T).float()
+            shapes = cast(AdaptiveRVQ, self.shapes[channel])
+            if not bool(shapes.ready):
+                shapes.learn_once(latent_BSE[token_visible(valid_BN, patch)])
+            code_BS = shapes.nearest(latent_BSE, 0)
         loss_BS = F.cross_entropy(logit_BSK.transpose(1, 2), code_BS, reduction="none")
         return shared_mean((loss_BS * hidden_BS).sum(), hidden_BS.sum())
 
