@@ -1,9 +1,9 @@
 """What a frozen embedding tells of the heart and its owner, beside floors on the same folds.
 
 Writes results/representation.json and .png. Tasks: the five superclasses of PTB-XL and NORM against abnormal, whether
-an ICU alarm is true, atrial fibrillation in hand-held ECG, age and sex. The features are frozen (the mean over a record's
-windows), the head is linear or gradient boosting, its penalty chosen on validation patients. Intervals and paired
-differences are 95 % bootstraps over patients. Features are kept in --cache, so an interrupted run goes on.
+an ICU alarm is true, atrial fibrillation in hand-held ECG, age and sex. The features are frozen (the mean over a
+record's windows), the head is linear or gradient boosting, its penalty chosen on validation patients. Intervals and
+paired differences are 95 % bootstraps over patients. Features are kept in --cache, so an interrupted run goes on.
 """
 
 from __future__ import annotations

@@ -50,6 +50,18 @@ class RowSpace(TransformerMixin, BaseEstimator):
         return x if self.basis_ is None else x @ self.basis_
 
 
+class Varying(TransformerMixin, BaseEstimator):
+    """Keeps the features that have two values among the training rows, which trees ask for; NaN stays NaN."""
+
+    def fit(self, x: NDArray[Any], y: Any = None) -> Varying:
+        low, high = (np.where(np.isfinite(x), x, fill) for fill in (np.inf, -np.inf))
+        self.kept_ = np.flatnonzero(low.min(0) < high.max(0))
+        return self
+
+    def transform(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x[:, self.kept_]
+
+
 def choose_and_fit(
     x_train: ArrayLike,
     y_train: ArrayLike,
@@ -228,7 +240,7 @@ def _path(x: NDArray[Any], y: NDArray[Any], kind: Kind, head: Head, only: int | 
     before = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), RowSpace())
     before.set_params(simpleimputer__strategy="median")
     if head == "boosting":
-        before = make_pipeline("passthrough")  # trees take NaN and any scale
+        before = make_pipeline(Varying())  # trees take NaN and any scale
     z = before.fit_transform(np.asarray(x, np.float64))
     grid = PENALTIES if head == "linear" else LEAVES
     for setting in grid if only is None else grid[only : only + 1]:

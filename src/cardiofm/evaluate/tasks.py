@@ -81,7 +81,7 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
     two = _AUROC | {"F1 (abnormal)": Asked(scores.f1, scores.f1), "F1 (NORM)": Asked(_f1_false, _f1_false)}
     return [
         _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part),
-        _task(cohort, "abnormal", "binary", labelled, truth[:, 1:].any(1), two, part=part),
+        _task(cohort, "abnormal", "binary", labelled, np.asarray(truth[:, 1:].any(1)), two, part=part),
         *_people(cohort, part=part),
     ]
 
@@ -131,7 +131,7 @@ def _task(
 
 
 def probed(task: Task, features: dict[str, NDArray[np.floating]]) -> dict[Key, HeldOut]:
-    """Scores of every method; `features` of all records: `model`, `untrained`, `hand-crafted`, `minirocket` `(R, D)`."""
+    """Scores of every method; `features` of all records: `model`, `untrained`, `hand-crafted`, `minirocket`."""
     told = np.zeros((len(task.rows), 0)) if task.known is None else task.known
     x = {name: np.concatenate([values[task.rows], told], axis=1) for name, values in features.items()}
     both = np.concatenate([features["model"][task.rows], x["hand-crafted"]], axis=1)
