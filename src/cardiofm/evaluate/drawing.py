@@ -24,11 +24,20 @@ def draw(
 
     A channel with nothing visible is put into its unit by its own true mean and spread, and by nothing else.
     """
+    return draw_and_embed(model, windows, visible_BCN, batch)[0]
+
+
+def draw_and_embed(
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The waveforms of `draw`, and the embeddings `(B, E)` of the same visible parts."""
     drawn = np.zeros(visible_BCN.shape, np.float32)
+    embedding: dict[int, NDArray[np.float32]] = {}
     for at, code in _encoded(model, windows, visible_BCN, batch):
         drawn[at] = model.backend.draw(code)
         _to_units(drawn, at, code, windows, visible_BCN)
-    return drawn
+        embedding |= dict(zip(at.tolist(), code.embedding, strict=True))
+    return drawn, np.stack([embedding[i] for i in range(len(drawn))])
 
 
 def through_codes(
