@@ -178,9 +178,9 @@ def test_errors_name_what_is_wrong():
             window.valid[:] = False
             return window
 
-    with pytest.raises(SignalError, match=r"segment \d+ of both/p\d must be readable: input/output error"):
+    with pytest.raises(SignalError, match=r"segment \d+ of both/r\d must be readable: input/output error"):
         plain(Broken(), paired_share=1.0)(0)
-    with pytest.raises(SignalError, match=r"valid sample, found none at step 7 in both/p"):
+    with pytest.raises(SignalError, match=r"valid sample, found none at step 7 in both/r"):
         plain(Empty(), paired_share=1.0)(7)
     with pytest.raises(SignalError, match="split 'valid'"):
         plain(SmallStore(), split="valid")

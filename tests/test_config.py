@@ -57,3 +57,14 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[inner\n")
     with pytest.raises(ConfigError, match="must be TOML"):
         load(Outer, tmp_path / "bad.toml")
+
+
+def test_a_file_like_another_states_its_differences_from_it(tmp_path: Path) -> None:
+    (tmp_path / "first.toml").write_text("seed = 7\n[inner]\ndepth = 2\nrate = 3.0\n")
+    (tmp_path / "second.toml").write_text('like = "first.toml"\n[inner]\nrate = 4.0\n')
+    (tmp_path / "third.toml").write_text('like = "second.toml"\nflag = true\n')
+    config = load(Outer, tmp_path / "third.toml", ["seed=8"])
+    assert (config.seed, config.flag, config.inner.depth, config.inner.rate) == (8, True, 2, 4.0)
+    (tmp_path / "first.toml").write_text('like = "third.toml"\n')
+    with pytest.raises(ConfigError, match="must not be like itself"):
+        load(Outer, tmp_path / "third.toml")

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from cardiofm.signals import CheckpointError
-from cardiofm.train.resume import State, TrainingError, load_training, recover, save_training
+from cardiofm.signals import CheckpointError, TrainingError
+from cardiofm.train.resume import State, load_training, recover, save_training
 
 
 def trained(steps: int = 3) -> tuple[nn.Module, torch.optim.AdamW]:
@@ -65,7 +65,9 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_so(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # a larger file cannot be written
     try:
-        with pytest.raises(TrainingError, match=r"checkpoint of step 9 must fit .* the one before is kept in .*last"):
+        with pytest.raises(
+            TrainingError, match=r"checkpoint of step 9 must fit .* the last checkpoint is kept in .*last"
+        ):
             save_training(tmp_path, net, optimizer, State(seed=0, step=9), write)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -80,7 +82,7 @@ def test_a_disk_that_is_full_for_the_model_folder_keeps_it_too(tmp_path):
     def full(folder: Path, progress: dict) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(TrainingError, match=r"No space left on device; there is no earlier one"):
+    with pytest.raises(TrainingError, match=r"No space left on device; there is no checkpoint yet"):
         save_training(tmp_path, net, optimizer, State(seed=0, step=9), full)
     assert not list(tmp_path.iterdir())
 

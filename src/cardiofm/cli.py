@@ -241,8 +241,11 @@ def pretrain(
     from cardiofm.config import load
     from cardiofm.train.pretrain import PretrainConfig
     from cardiofm.train.pretrain import pretrain as run
+    from cardiofm.train.processes import place
 
-    typer.echo(f"model: {run(load(PretrainConfig, config, overrides or ()), store, out)}")
+    model = run(load(PretrainConfig, config, overrides or ()), store, out)
+    if place()[0] == 0:  # of several processes one speaks
+        typer.echo(f"model: {model}")
 
 
 @app.command()

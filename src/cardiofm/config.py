@@ -50,19 +50,33 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def load(cls: type[T], path: str | Path | None = None, overrides: list[str] | tuple[str, ...] = ()) -> T:
-    """`cls` from a TOML file that states only its differences from the defaults, then `a.b=value` overrides."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        path = Path(path)
-        if not path.is_file():
-            raise ConfigError(f"a config file must exist, found nothing at {path}")
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} must be TOML: {error}") from error
+    """`cls` from a TOML file that states only its differences from the defaults, then `a.b=value` overrides.
+
+    A file that says `like = "other.toml"` (beside it) states its differences from that one instead.
+    """
+    values = {} if path is None else _read(Path(path))
     for text in overrides:
         _set(values, text)
     return from_dict(cls, values)
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"a config file must exist, found nothing at {path}")
+    if path.resolve() in above:
+        raise ConfigError(f"a config file must not be like itself, found {path} in its own line of `like`")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} must be TOML: {error}") from error
+    like = values.pop("like", None)
+    return values if like is None else _merged(_read(path.parent / like, (*above, path.resolve())), values)
+
+
+def _merged(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings, those of `then` over those of `first`."""
+    both = {k: _merged(first[k], v) for k, v in then.items() if isinstance(v, dict) and isinstance(first.get(k), dict)}
+    return first | then | both
 
 
 def _set(values: dict[str, Any], text: str) -> None:

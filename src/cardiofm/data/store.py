@@ -63,7 +63,8 @@ class Store:
     `rows` is a structured array, one row per segment: dataset, record, patient, split, start_s, fs_hz, samples,
     has_ecg, has_ppg, ecg_in_mv, ppg_in_mv, ecg_quality, ppg_quality. Decoded row groups stay in memory as int16 up to
     `cache_mb`, so `read` costs microseconds once its row group was touched. A damaged or missing shard is a
-    `SignalError` that names it; `verify()` compares every hash.
+    `SignalError` that names it: a shard is compared with its hash before its first row group is decoded and whenever
+    the file has changed since; `verify()` compares every one now.
     """
 
     def __init__(self, path: str | Path, cache_mb: float = 2048.0):
@@ -73,6 +74,7 @@ class Store:
         self._used = 0
         self._groups: OrderedDict[tuple[int, int], dict[str, NDArray[Any]]] = OrderedDict()
         self._files: dict[int, Any] = {}
+        self._checked: dict[int, tuple[int, ...]] = {}  # shard → its file as it was when its hash was right
         self.rows, self._where = self._index()
         self._in_mv = np.stack([self.rows[f"{m}_in_mv"] for m in MODALITIES], 1)
         self._quality = np.stack([self.rows[f"{m}_quality"] for m in MODALITIES], 1)
@@ -125,10 +127,25 @@ class Store:
 
     def verify(self) -> None:
         """Compare every shard with its hash in the manifest; `SignalError` names the first that differs."""
-        for shard in self.manifest["shards"]:
-            path = self.path / shard["file"]
-            if not path.is_file() or file_hash(path) != shard["sha256"]:
-                raise SignalError(_damaged(shard["file"], "a missing or changed file"))
+        self._checked.clear()
+        for shard in range(len(self.manifest["shards"])):
+            self._check(shard)
+
+    def _check(self, shard: int) -> None:
+        """Compare a shard with its hash, unless the file is the one that was compared before."""
+        about = self.manifest["shards"][shard]
+        path = self.path / about["file"]
+        try:
+            stat = path.stat()
+            version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if self._checked.get(shard) == version:
+                return
+            found = file_hash(path)
+        except OSError as error:
+            raise SignalError(_damaged(about["file"], error.strerror or str(error))) from error
+        if found != about["sha256"]:
+            raise SignalError(_damaged(about["file"], f"{stat.st_size} bytes whose hash differs"))
+        self._checked[shard] = version
 
     def _index(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
         names = [name for name, _ in _ROW if not name.startswith("has_")]
@@ -174,6 +191,7 @@ class Store:
         if key in self._groups:
             self._groups.move_to_end(key)
             return self._groups[key]
+        self._check(shard)
         names = [f"{m}{part}" for m in MODALITIES for part in ("", "_scale", "_offset")]
         table = self._columns(shard, group, names)
         columns: dict[str, NDArray[Any]] = {}

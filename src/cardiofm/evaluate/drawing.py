@@ -24,11 +24,20 @@ def draw(
 
     A channel with nothing visible is put into its unit by its own true mean and spread, and by nothing else.
     """
+    return draw_and_embed(model, windows, visible_BCN, batch)[0]
+
+
+def draw_and_embed(
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The waveforms of `draw`, and the embeddings `(B, E)` of the same visible parts."""
     drawn = np.zeros(visible_BCN.shape, np.float32)
+    embedding: dict[int, NDArray[np.float32]] = {}
     for at, code in _encoded(model, windows, visible_BCN, batch):
         drawn[at] = model.backend.draw(code)
         _to_units(drawn, at, code, windows, visible_BCN)
-    return drawn
+        embedding |= dict(zip(at.tolist(), code.embedding, strict=True))
+    return drawn, np.stack([embedding[i] for i in range(len(drawn))])
 
 
 def through_codes(
@@ -40,15 +49,50 @@ def through_codes(
 ) -> list[NDArray[np.float32]]:
     """Both waveforms `(B, C, N)` from the codes, once for each rate in bit/s a channel (None: all levels)."""
     book = model.config["quantizer"]
-    per_code = np.log2(book["codes"])
     drawn = [np.zeros(visible_BCN.shape, np.float32) for _ in rates]
     for at, code in _encoded(model, windows, visible_BCN, batch):
         for out, rate in zip(drawn, rates, strict=True):
-            mean_depth = np.inf if rate is None else rate * model.spec.token_s / per_code
-            depth_BCS = depths(code.worth, code.coded, mean_depth, book["levels"])
+            depth_BCS = depths(code.worth, code.coded, mean_depth(model, rate), book["levels"])
             out[at] = model.backend.decode(code.codes, depth_BCS, code.coded)
             _to_units(out, at, code, windows, visible_BCN)
     return drawn
+
+
+def encoded(model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16) -> Encoded:
+    """The windows as one `Encoded`, in their order, for whoever draws them at many depths."""
+    found = list(_encoded(model, windows, visible_BCN, batch))
+    order = np.argsort(np.concatenate([at for at, _ in found]))
+    return Encoded.join([code for _, code in found]).rows(order)
+
+
+def decoded(model: Model, code: Encoded, depth_BCS: NDArray[np.int64], batch: int = 16) -> NDArray[np.float32]:
+    """Both waveforms `(B, C, N)` from the first `depth` codes of each token, each seen channel in its own unit."""
+    drawn = []
+    for first in range(0, len(depth_BCS), batch):
+        at = slice(first, first + batch)
+        part = model.backend.decode(code.codes[at], depth_BCS[at], code.seen[at])
+        drawn.append(part * code.scale[at, :, None] + code.offset[at, :, None])
+    return np.concatenate(drawn)
+
+
+def mean_depth(model: Model, bits_per_second: float | None) -> float:
+    """Codebook levels a token that a rate in bit/s a channel pays for on average; None: all that there are."""
+    if bits_per_second is None:
+        return float(np.inf)
+    return bits_per_second * model.spec.token_s / float(np.log2(model.config["quantizer"]["codes"]))
+
+
+def uniform_depths(seen: NDArray[np.bool_], mean: NDArray[np.floating], levels: int) -> NDArray[np.int64]:
+    """Codebook levels `(…, S)` for each seen token, all the same to within one, averaging `mean (…, 1)`.
+
+    What a whole number of levels leaves over is spread evenly over the seen tokens.
+
+    >>> uniform_depths(np.array([[True, True, False, True, True]]), np.array([[1.5]]), 8).tolist()
+    [[1, 2, 0, 1, 2]]
+    """
+    count = np.cumsum(seen, -1)
+    total = np.floor(count * np.minimum(mean, levels) + 1e-9).astype(np.int64)
+    return np.diff(total, axis=-1, prepend=0) * seen
 
 
 def unit(window: Window, visible_CN: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

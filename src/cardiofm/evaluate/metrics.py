@@ -42,21 +42,35 @@ def r(true_n: NDArray[np.floating], drawn_n: NDArray[np.floating]) -> float:
 def r_at_best_lag(
     true_n: NDArray[np.floating], drawn_n: NDArray[np.floating], fs_hz: float, reach_s: float = 1.0
 ) -> float:
-    """The highest Pearson correlation when the drawing may be moved by up to `reach_s` either way.
-
-    For a channel drawn from the other one where the monitor delays the PPG by an unknown, fixed time. Over a whole
-    beat's reach it rises by chance too, so it only means something beside a floor that is scored in the same way.
+    """The highest Pearson correlation when the drawing may be moved by up to `reach_s` either way; see `best_lag`.
 
     >>> x = np.sin(np.arange(1000) / 10)
     >>> round(r_at_best_lag(x[:-20], x[20:], 100.0), 3)
     1.0
     """
+    return best_lag(true_n, drawn_n, fs_hz, reach_s)[0]
+
+
+def best_lag(
+    true_n: NDArray[np.floating], drawn_n: NDArray[np.floating], fs_hz: float, reach_s: float = 1.0
+) -> tuple[float, float]:
+    """The highest Pearson correlation of a moved drawing, and how many seconds later it is moved; NaN, 0 without truth.
+
+    For a channel drawn from the other one where the monitor delays the PPG by an unknown, fixed time. Over a whole
+    beat's reach it rises by chance too, so it only means something beside a floor that is scored in the same way.
+
+    >>> x = np.sin(np.arange(1000) / 10)
+    >>> best_lag(x[:-20], x[20:], 100.0)[1]
+    0.2
+    """
     reach = min(round(reach_s * fs_hz), len(true_n) // 2)
     step = max(1, round(fs_hz / 125))
-    n, best = len(true_n), -1.0
+    n, best, at = len(true_n), -1.0, 0
     for lag in range(-reach, reach + 1, step):
-        best = max(best, r(true_n[max(0, lag) : n + min(0, lag)], drawn_n[max(0, -lag) : n - max(0, lag)]))
-    return best if n > 1 and np.std(true_n) > 0 else math.nan
+        found = r(true_n[max(0, lag) : n + min(0, lag)], drawn_n[max(0, -lag) : n - max(0, lag)])
+        if found > best:
+            best, at = found, lag
+    return (best, at / fs_hz) if n > 1 and np.std(true_n) > 0 else (math.nan, 0.0)
 
 
 def matched(true_s: ArrayLike, found_s: ArrayLike, tolerance_s: float) -> list[tuple[int, int]]:

@@ -28,6 +28,7 @@ Decide = Callable[[NDArray[Any], NDArray[np.bool_]], float]  # (truth, positive)
 
 PENALTIES = tuple(float(p) for p in 10.0 ** np.arange(5, -2, -1))  # of the squared weights, from strong to weak
 LEAVES = (4, 8, 16)  # of a boosted tree
+_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _BLAND = 1e-9  # a spread below this is a constant feature
 
 
@@ -47,6 +48,18 @@ class RowSpace(TransformerMixin, BaseEstimator):
 
     def transform(self, x: NDArray[Any]) -> NDArray[Any]:
         return x if self.basis_ is None else x @ self.basis_
+
+
+class Varying(TransformerMixin, BaseEstimator):
+    """Keeps the features that have two values among the training rows, which trees ask for; NaN stays NaN."""
+
+    def fit(self, x: NDArray[Any], y: Any = None) -> Varying:
+        low, high = (np.where(np.isfinite(x), x, fill) for fill in (np.inf, -np.inf))
+        self.kept_ = np.flatnonzero(low.min(0) < high.max(0))
+        return self
+
+    def transform(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x[:, self.kept_]
 
 
 def choose_and_fit(
@@ -100,20 +113,25 @@ def folds_of(y: ArrayLike, groups: Sequence[str], kind: Kind, folds: int, seed: 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Out-of-fold scores `(W,)` or `(W, L)`, and what the inner validation patients of each fold scored."""
+    """Scores `(W,)` or `(W, L)` of rows that the head never saw, and those of the validation patients of each fold."""
 
-    scores: NDArray[np.float64]
-    fold: NDArray[np.int64]
+    scores: NDArray[np.float64]  # NaN where a row is in no test fold
+    fold: NDArray[np.int64]  # -1 where a row is in no test fold
     inner: tuple[tuple[NDArray[np.int64], NDArray[np.float64]], ...]  # of each fold: rows, their scores
 
     def positive(self, y: ArrayLike, decide: Decide) -> NDArray[np.bool_]:
-        """Out-of-fold decisions `(W,)`, each fold with the threshold that its inner validation patients like best."""
+        """Decisions `(W,)` or `(W, L)`, each fold with the threshold that its validation patients like best."""
         y = np.asarray(y, bool)
+        if y.ndim == 2:
+            return np.stack([self._label(k).positive(y[:, k], decide) for k in range(y.shape[1])], axis=1)
         out = np.zeros(len(y), bool)
         for fold, (rows, score) in enumerate(self.inner):
             at = self.fold == fold
             out[at] = self.scores[at] >= threshold(y[rows], score, decide)
         return out
+
+    def _label(self, k: int) -> HeldOut:
+        return HeldOut(self.scores[:, k], self.fold, tuple((rows, score[:, k]) for rows, score in self.inner))
 
 
 def cross_validated(
@@ -160,6 +178,34 @@ def held_out(
     return HeldOut(out, fold, tuple(chosen))
 
 
+def on_split(x: ArrayLike, y: ArrayLike, part: Sequence[str], kind: Kind, head: Head = "linear") -> HeldOut:
+    """The same from one given split: `part` says of each row "train", "valid" (chooses) or "test" (is scored)."""
+    x, y, name = np.asarray(x, np.float64), np.asarray(y), np.asarray(part, str)
+    train, valid, test = (np.flatnonzero(name == one) for one in ("train", "valid", "test"))
+    fitted = choose_and_fit(x[train], y[train], x[valid], y[valid], kind, head)
+    out = np.full(y.shape, np.nan)
+    out[test] = scores(fitted, x[test], kind)
+    return HeldOut(out, np.where(name == "test", 0, -1), ((valid, scores(fitted, x[valid], kind)),))
+
+
+def fused(a: HeldOut, b: HeldOut, y: ArrayLike, kind: Kind) -> HeldOut:
+    """Two heads of the same folds as one: their scores (logits where they are probabilities) averaged.
+
+    The weight of b, 0 to 1, is the one that the validation patients of the fold like best.
+    """
+    y = np.asarray(y)
+    out, inner = np.full(a.scores.shape, np.nan), []
+    for fold, ((rows, first), (same, second)) in enumerate(zip(a.inner, b.inner, strict=True)):
+        if not np.array_equal(rows, same):
+            raise ValueError("both heads must come from the same folds; give both the same rows and seed")
+        mixed = [_mixed(first, second, w, kind) for w in _WEIGHTS]
+        best = int(np.argmin([_loss(y[rows], score, kind) for score in mixed]))
+        at = a.fold == fold
+        out[at] = _mixed(a.scores[at], b.scores[at], _WEIGHTS[best], kind)
+        inner.append((rows, mixed[best]))
+    return HeldOut(out, a.fold, tuple(inner))
+
+
 def threshold(y: ArrayLike, score: ArrayLike, decide: Decide) -> float:
     """The threshold of `score >= threshold` that gives the highest `decide(y, positive)`, halfway between two scores.
 
@@ -194,7 +240,7 @@ def _path(x: NDArray[Any], y: NDArray[Any], kind: Kind, head: Head, only: int | 
     before = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), RowSpace())
     before.set_params(simpleimputer__strategy="median")
     if head == "boosting":
-        before = make_pipeline("passthrough")  # trees take NaN and any scale
+        before = make_pipeline(Varying())  # trees take NaN and any scale
     z = before.fit_transform(np.asarray(x, np.float64))
     grid = PENALTIES if head == "linear" else LEAVES
     for setting in grid if only is None else grid[only : only + 1]:
@@ -215,6 +261,13 @@ def _head(kind: Kind, head: Head, setting: float) -> Any:
     else:
         one = LogisticRegression(C=1 / setting, max_iter=500)
     return one if kind == "binary" else OneVsRestClassifier(one)
+
+
+def _mixed(a: NDArray[np.float64], b: NDArray[np.float64], weight: float, kind: Kind) -> NDArray[np.float64]:
+    if kind == "regression":
+        return (1 - weight) * a + weight * b
+    first, second = (np.log(p / (1 - p)) for p in (np.clip(a, 1e-6, 1 - 1e-6), np.clip(b, 1e-6, 1 - 1e-6)))
+    return 1 / (1 + np.exp(-(1 - weight) * first - weight * second))
 
 
 def _loss(y: NDArray[Any], score: NDArray[np.float64], kind: Kind) -> float:

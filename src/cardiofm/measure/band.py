@@ -35,8 +35,8 @@ def band_pass(x: Floats, good: Bools, fs_hz: float, band_hz: tuple[float, float]
     """The band-passed signal with its padding, and the padding's length; None where nothing moves in the band."""
     if good.sum() < max(4, MIN_S * fs_hz):
         return None, 0
+    scale = float(np.abs(x).max())  # what is a millionth of the offset is its rounding
     x = x - x[good].mean()
-    scale = float(np.abs(x).max())
     pad = min(round(PAD_S * fs_hz), len(x) - 1)
     wide = np.concatenate((2 * x[0] - x[pad:0:-1], x, 2 * x[-1] - x[-2 : -pad - 2 : -1]))
     size = 1 << (len(wide) - 1).bit_length()

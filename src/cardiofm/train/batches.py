@@ -6,7 +6,7 @@ Legend: `B` windows, `C` channels (ecg, ppg), `N` samples.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -78,10 +78,18 @@ class Batch:
     hours: float = 0.0  # windows × window length
     map_BCT: Tensor | None = None  # float32, the beat map of the clean signal; None where it was not asked for
     facts_BF: Tensor | None = None  # float32, what describes the clean signal, NaN where not measurable
+    records: tuple[str, ...] = ()  # "dataset/record" of windows 0 and 1, 2 and 3, …
 
     def rows(self, index: slice) -> Batch:
         """Some of the windows."""
         return replace(self, **{n: t[index] for n in _TENSORS if (t := getattr(self, n)) is not None})
+
+    def suspects(self) -> tuple[str, ...]:
+        """The recordings with a sample that is not finite; where there is none, all of the batch."""
+        fine_BCN = torch.isfinite(self.x_BCN) & torch.isfinite(self.target_BCN)
+        fine_B = fine_BCN.flatten(1).all(-1).tolist()
+        bad = [name for i, name in enumerate(self.records) if not all(fine_B[2 * i : 2 * i + 2])]
+        return tuple(dict.fromkeys(bad or self.records))
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
@@ -116,9 +124,9 @@ class Batches:
         if rates != [spec.fs_hz]:
             raise SignalError(f"the store must be at the model's {spec.fs_hz:g} Hz, found {rates}; prepare it again")
         self.samples = np.asarray(rows["samples"]).astype(np.int64)
-        self.patients = [
-            f"{d}/{p or r}" for d, p, r in zip(*(_text(rows, n) for n in ("dataset", "patient", "record")), strict=True)
-        ]
+        named = list(zip(*(_text(rows, n) for n in ("dataset", "patient", "record")), strict=True))
+        self.patients = [f"{d}/{p or r}" for d, p, r in named]
+        self.records = [f"{d}/{r}" for d, _, r in named]
         self.pools = self._pools(rows)
         if not self.pools:
             raise SignalError(
@@ -140,12 +148,18 @@ class Batches:
         for pair in range(rank * pairs, (rank + 1) * pairs):
             views += self._pair(rows[pair], present, np.random.default_rng([self.seed, step, 1 + pair]))
         x, target, valid, in_mv = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
+        records = tuple(self.records[r] for r in rows[rank * pairs : (rank + 1) * pairs])
         if not valid.any():
-            names = ", ".join(sorted({self.patients[r] for r in rows}))
-            raise SignalError(f"a batch must hold a valid sample, found none at step {step} in {names}; prepare again")
+            if world > 1:
+                self(step)  # fails where the other processes have none either
+            else:
+                raise SignalError(
+                    f"a batch must hold a valid sample, found none at step {step} in {listed(records)}; prepare again "
+                    "or give the dataset the weight 0 in batches.weights"
+                )
         described = (describe(v.target, v.valid, v.in_mv, self.spec.fs_hz) for v in views)
         maps, facts = (torch.from_numpy(np.stack(part)) for part in zip(*described, strict=True))
-        return Batch(x, target, valid, in_mv, present, len(x) * self.spec.window_s / 3600, maps, facts)
+        return Batch(x, target, valid, in_mv, present, len(x) * self.spec.window_s / 3600, maps, facts, records)
 
     def _pools(self, rows: Any) -> dict[tuple[str, ...], _Pool]:
         datasets, split = np.array(_text(rows, "dataset")), np.array(_text(rows, "split"))
@@ -198,7 +212,7 @@ class Batches:
             segment = self.store.read(row)
         except OSError as error:
             raise SignalError(
-                f"segment {row} of {self.patients[row]} must be readable: {error}; prepare again"
+                f"segment {row} of {self.records[row]} must be readable: {error}; prepare again"
             ) from error
         here = np.array([m in present for m in self.spec.channels])
         values, valid = np.asarray(segment.values), np.asarray(segment.valid) & here[:, None]
@@ -244,6 +258,17 @@ def prefetch(
             yield ahead.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in a sentence, each once.
+
+    >>> listed(["a", "b", "a"]), listed(["a", "b", "c", "d"], most=2)
+    ('a, b', 'a, b and 2 more')
+    """
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _text(rows: Any, name: str) -> list[str]:

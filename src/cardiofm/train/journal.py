@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cardiofm.signals import TrainingError
 
 LINE_S = 60.0
 
@@ -17,7 +24,8 @@ LINE_S = 60.0
 class Journal:
     """Writes under `out`; with `out` None (a process that is not the first) it writes nothing.
 
-    Lines and points after step `start` are of a run that was cut off: they are dropped before it goes on.
+    Lines and points after step `start` are of a run that was cut off: they are dropped before it goes on. A disk that
+    takes no more is a `TrainingError`.
     """
 
     def __init__(self, out: Path | None, steps: int, start: int) -> None:
@@ -31,12 +39,11 @@ class Journal:
     def __enter__(self) -> Journal:
         if self.out is None:
             return self
-        from torch.utils.tensorboard import SummaryWriter
-
         path = self.out / "log.jsonl"
-        keep_lines(path, self.first)
-        self.log = path.open("a", encoding="utf-8")
-        self.board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.first + 1, flush_secs=30)
+        with writing(path, self.first):
+            keep_lines(path, self.first)
+            self.log = path.open("a", encoding="utf-8")
+            self.board = Board(self.out / "tensorboard", self.first + 1)
         if self.console.is_terminal:
             self.progress = Progress(
                 TextColumn("training"),
@@ -57,8 +64,9 @@ class Journal:
             return
         if self.progress:
             self.progress.stop()
-        self.log.close()
-        self.board.close()
+        for file in (self.log, self.board):
+            with suppress(OSError):  # a full disk was said where it was met, and a run that is done has its checkpoint
+                file.close()
 
     def tick(self, step: int, loss: float, windows: int) -> None:
         """Show one step."""
@@ -86,11 +94,39 @@ class Journal:
         if self.out is None:
             return
         line = {k: v if math.isfinite(v) else None for k, v in values.items()}
-        self.log.write(json.dumps(line) + "\n")
-        self.log.flush()
-        for name, value in values.items():
-            if name != "step":
-                self.board.add_scalar(name, value, int(values["step"]))
+        with writing(self.out / "log.jsonl", int(values["step"])):
+            self.log.write(json.dumps(line) + "\n")
+            self.log.flush()
+            self.board.write(int(values["step"]), {k: v for k, v in values.items() if k != "step"})
+
+
+class Board:
+    """An event file for TensorBoard in `folder`; its points from step `first` on replace those of earlier files.
+
+    Written at once and by the caller's thread, so that a full disk is the caller's to tell.
+    """
+
+    def __init__(self, folder: Path, first: int) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self.proto = import_module("tensorboard.compat.proto.event_pb2")
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns()}"
+        self.file = RecordWriter((folder / name).open("wb"))
+        self._add(file_version="brain.Event:2")
+        self._add(step=first, session_log=self.proto.SessionLog(status=self.proto.SessionLog.START))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One point of each named value at that step."""
+        points = [{"tag": name, "simple_value": value} for name, value in values.items()]
+        self._add(step=step, summary={"value": points})
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _add(self, **fields: Any) -> None:
+        self.file.write(self.proto.Event(wall_time=time.time(), **fields).SerializeToString())
+        self.file.flush()
 
 
 def keep_lines(path: Path, last_step: int) -> None:
@@ -104,7 +140,21 @@ def keep_lines(path: Path, last_step: int) -> None:
                 kept.append(line + "\n")
         except ValueError:
             continue
-    path.write_text("".join(kept), encoding="utf-8")
+    new = path.with_suffix(".new")
+    new.write_text("".join(kept), encoding="utf-8")
+    os.replace(new, path)  # in one move: a disk that is full keeps the log as it was
+
+
+@contextmanager
+def writing(path: Path, step: int) -> Generator[None]:
+    """Whatever the disk refuses in the block becomes one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{path} must take the lines of step {step}, found: {error}; the last checkpoint is kept: free space, run "
+            "again"
+        ) from error
 
 
 def duration(seconds: float) -> str:

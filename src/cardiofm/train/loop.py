@@ -5,13 +5,15 @@ Everything random is a function of (seed, step), so a run that was killed goes o
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,9 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from cardiofm.config import ConfigError
-from cardiofm.train.batches import Batch, prefetch
+from cardiofm.signals import CheckpointError, SignalError, TrainingError
+from cardiofm.train.batches import Batch, listed, prefetch
 from cardiofm.train.journal import Journal
-from cardiofm.train.resume import SaveModel, State, TrainingError, load_training, recover, save_training
+from cardiofm.train.processes import agree, everyones, first_does, started_outside
+from cardiofm.train.resume import SaveModel, State, kept, load_training, recover, save_training
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -42,7 +46,7 @@ class LoopConfig:
     weight_decay: float = 0.05  # on matrices alone: not on norms, biases and other vectors
     clip: float = 1.0  # largest norm of the gradient
     precision: str = "auto"  # "bf16" (autocast), "fp32", or the one whose matrix product is faster on this machine
-    devices: int = 1  # processes, one device each
+    devices: int = 1  # processes, one device each; started by torchrun, it says how many
     threads: int = 0  # torch threads; 0 leaves torch's choice
     checkpoint_minutes: float = 5.0
     max_minutes: float = 0.0  # stop cleanly after this long; the same command goes on later. 0: no limit
@@ -113,26 +117,50 @@ def fit(
     `objective(batch, step)` gives a scalar loss and named scalars for the log; `batches(step, rank, world)` the
     windows; `save_model(folder, progress)` writes the released form of the model to `out/last/model`.
     Writes `out/last/`, `out/log.jsonl` and `out/tensorboard/`. Stops early, with a checkpoint, after `max_minutes` or
-    on SIGINT or SIGTERM. Raises `TrainingError` (loss or gradient not finite, checkpoint not writable),
-    `CheckpointError` (`out/last` does not fit this run) and whatever `batches` raises; the last checkpoint is kept.
+    on SIGINT or SIGTERM. Raises `TrainingError` (a batch that cannot be had, a loss or gradient that is not finite, a
+    checkpoint or log that cannot be written) and `CheckpointError` (`out/last` does not fit this run); the last
+    checkpoint is kept. Of several processes the first one raises and the others end.
     """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    fabric = launched(config.devices)
+    try:
+        return resumed(fabric, objective, batches, config, out, save_model)
+    except (SignalError, CheckpointError, TrainingError, ConfigError, OSError):
+        if fabric.is_global_zero:
+            raise
+        raise SystemExit(0) from None  # all processes raise it, and the first one says it
+
+
+def launched(devices: int) -> Fabric:
+    """A fabric of that many processes on this machine, or of those that `torchrun` started."""
     from lightning.fabric import Fabric  # here, because it takes seconds to import
     from lightning.fabric.strategies import DDPStrategy
 
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    strategy = DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto"
-    fabric = Fabric(accelerator="auto", devices=config.devices, strategy=strategy)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    devices, machines = started_outside() or (devices, 1)
+    strategy = DDPStrategy(find_unused_parameters=True) if devices * machines > 1 else "auto"
+    fabric = Fabric(accelerator="auto", devices=devices, num_nodes=machines, strategy=strategy)
     fabric.launch()
-    if fabric.is_global_zero:
-        recover(out)
-    fabric.barrier()
+    return fabric
+
+
+def resumed(
+    fabric: Fabric,
+    objective: nn.Module,
+    batches: Callable[[int, int, int], Batch],
+    config: LoopConfig,
+    out: Path,
+    save_model: SaveModel,
+) -> State:
+    """What `fit` does once its processes run."""
+    first_does(lambda: recover(out))
     module = fabric.setup_module(objective)
     optimizer = adamw(objective, config)
     state = State(config.seed)
     if (out / "last").is_dir():
         state = load_training(out / "last", objective, optimizer, config.seed)
-    state.devices = config.devices
+    state.devices = fabric.world_size
     if config.precision != "auto":
         state.precision = config.precision
     elif not state.precision:  # a resumed run keeps what was measured, or its bits would change
@@ -160,8 +188,11 @@ def run(
     before_s, main, world = state.wall_s, fabric.is_global_zero, fabric.world_size
     source = prefetch(batches, state.step, config.steps, fabric.global_rank, world)
     journal = Journal(out if main else None, config.steps, state.step)
-    with stop_signals() as stopped, closing(source), journal:
-        for batch in source:
+    with ExitStack() as opened:
+        stopped = opened.enter_context(stop_signals())
+        opened.enter_context(closing(source))
+        first_does(lambda: opened.enter_context(journal))
+        for batch in agreed(source, state, out):
             now = time.monotonic()
             late = 0 < config.max_minutes * 60 <= now - begin
             due = now - saved >= config.checkpoint_minutes * 60
@@ -175,13 +206,28 @@ def run(
             done = state.step == config.steps
             journal.tick(state.step, state.loss, len(batch.x_BCN) * world)
             if done or state.step % config.log_every == 0:
-                journal.write({"step": state.step, **state.means(), "lr": state.lr, "hours_seen": state.hours})
+                line = {"step": state.step, **state.means(), "lr": state.lr, "hours_seen": state.hours}
+                first_does(partial(journal.write, line))
             if done or stop or save:
                 saved = time.monotonic()
-                if main:
-                    save_training(out, objective, optimizer, state, save_model)
+                first_does(lambda: save_training(out, objective, optimizer, state, save_model))
             if stop:
                 break
+
+
+def agreed(source: Iterator[Batch], state: State, out: Path) -> Generator[Batch]:
+    """The batches of `source`; where one process cannot have its own, all stop and say why."""
+    while True:
+        batch, error = None, None
+        try:
+            batch = next(source, None)
+        except (SignalError, OSError) as found:
+            error = TrainingError(f"step {state.step} must have its batch: {found}; {kept(out)}")
+            error.__cause__ = found
+        agree(error)
+        if batch is None:
+            return
+        yield batch
 
 
 def step(
@@ -211,9 +257,10 @@ def step(
     values = dict(zip(named, numbers, strict=False))
     for name in ("loss", "grad_norm"):
         if not math.isfinite(values[name]):
+            names = listed(everyones(batch.suspects()))
             raise TrainingError(
-                f"the loss and its gradient must be finite, found {name} = {values[name]} at step {state.step}; the "
-                "last checkpoint is kept: lower loop.lr or look at the recordings of that batch, then run again"
+                f"the loss and its gradient must be finite, found {name} = {values[name]} at step {state.step} on "
+                f"{names}; the last checkpoint is kept: lower loop.lr or look at these recordings, then run again"
             )
     optimizer.step()
     return values, [n > 0 for n in numbers[len(named) :]]

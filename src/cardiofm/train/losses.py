@@ -49,9 +49,10 @@ def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
         energy = b.abs()
         errors += [magnitude.sum(), (energy * (1 - aligned / (size_a * size_b))).sum()]
         weights += [energy.new_tensor(magnitude.numel() * some), energy.sum()]
-    if not errors:
+    if not errors:  # shorter than the shortest window
         return drawn_BN.new_zeros(())
-    return sum(shared_mean(torch.stack(errors), torch.stack(weights), 1e-3)) / len(STFT_WINDOWS)
+    parts = shared_mean(torch.stack(errors), torch.stack(weights), 1e-3)
+    return sum(parts, drawn_BN.new_zeros(())) / len(STFT_WINDOWS)
 
 
 def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.2) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ With one process every function gives back what it was given, to the bit. Shapes
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -88,15 +89,28 @@ def agree(error: Exception | None = None) -> None:
 
     The process that failed raises its error, the others a `TrainingError` that repeats it.
     """
-    rank, world = place()
+    world = place()[1]
     if world > 1:
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        if float(total(torch.tensor(float(error is not None), device=device))) == 0:
+            return
         said: list[str | None] = [None] * world
         dist.all_gather_object(said, None if error is None else str(error))
-        first = next(((r, text) for r, text in enumerate(said) if text is not None), None)
-        if error is None and first is not None:
-            raise TrainingError(first[1])
+        if error is None:
+            raise TrainingError(next(text for text in said if text is not None))
     if error is not None:
         raise error
+
+
+def first_does(action: Callable[[], object]) -> None:
+    """Let the first process do it while the others wait; where it fails, all raise what it raised."""
+    error = None
+    if place()[0] == 0:
+        try:
+            action()
+        except (OSError, TrainingError) as found:
+            error = found
+    agree(error)
 
 
 def everyones(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -73,6 +73,12 @@ def save_training(
     for name, parameter in objective.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value
+    wrong = next((name for name, t in tensors.items() if not bool(torch.isfinite(t).all())), None)
+    if wrong:
+        raise TrainingError(
+            f"the checkpoint of step {state.step} must be finite, found a number in {wrong} that is not; {kept(out)}: "
+            "lower loop.lr, run again"
+        )
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
@@ -91,11 +97,17 @@ def save_training(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
         recover(out)
-        kept = f"the one before is kept in {last}" if last.exists() else "there is no earlier one"
         raise TrainingError(
-            f"the checkpoint of step {state.step} must fit on the disk, found: {error}; {kept}: free space, run again"
+            f"the checkpoint of step {state.step} must fit on the disk, found: {error}; {kept(out)}: free space, run "
+            "again"
         ) from error
     shutil.rmtree(old, ignore_errors=True)
+
+
+def kept(out: Path) -> str:
+    """Which checkpoint a run that stops here leaves, as part of a sentence."""
+    last = out / "last"
+    return f"the last checkpoint is kept in {last}" if last.exists() else "there is no checkpoint yet"
 
 
 def recover(out: Path) -> None:

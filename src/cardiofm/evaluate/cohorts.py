@@ -1,0 +1,129 @@
+"""The recordings that probes are fitted and scored on: windows, the record each belongs to, and what is known of it.
+
+Which windows: the only one of ptb-xl; the last 30 s before the alarm of challenge-2015; the first three of
+challenge-2017; twelve evenly spread over each record of bidmc. Shapes: R records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from cardiofm.data import catalog
+from cardiofm.data.windows import window_at
+from cardiofm.evaluate.sample import Piece
+from cardiofm.pipeline import MIN_S
+from cardiofm.signals import InputSpec, Record, Window
+
+SEALED_FOLD = 10  # of ptb-xl
+_BIDMC_WINDOWS = 12
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Records of one dataset with their usable windows; `refused` had none."""
+
+    dataset: str
+    entries: list[catalog.Entry]  # (R,)
+    windows: list[Window]
+    of_window: NDArray[np.int64]  # which record each window belongs to
+    refused: int
+
+    @property
+    def patients(self) -> list[str]:
+        return [entry.patient for entry in self.entries]
+
+    def label(self, name: str) -> list[Any]:
+        """One label of every record, `(R,)`."""
+        return [entry.labels.get(name) for entry in self.entries]
+
+    def pieces(self) -> list[Piece]:
+        """The windows with their patients, for the summary of a results file."""
+        of = [self.entries[k] for k in self.of_window]
+        return [Piece(self.dataset, e.patient, e.record, w) for e, w in zip(of, self.windows, strict=True)]
+
+    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Numbers of the windows averaged over each record `(R, D)`; NaN where no window has one."""
+        known = np.isfinite(values)
+        total, count = (np.zeros((len(self.entries), values.shape[1])) for _ in range(2))
+        np.add.at(total, self.of_window, np.where(known, values, 0))
+        np.add.at(count, self.of_window, known)
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def ptb_xl(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """The one window of every record of folds 1 to 9."""
+    found = [e for e in catalog.entries("ptb-xl", data_root) if e.labels["strat_fold"] != SEALED_FOLD]
+    return _cohort("ptb-xl", _by_hash(found, limit), data_root, spec, lambda record: [record.start_s])
+
+
+def challenge_2015(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """The three windows that end when the alarm sounds."""
+    found = _by_hash(catalog.entries("challenge-2015", data_root), limit)
+    end_s = found[0].labels["alarm_s"]
+    starts_s = [end_s - k * spec.window_s for k in (3, 2, 1)]
+    return _cohort("challenge-2015", found, data_root, spec, lambda _: starts_s)
+
+
+def challenge_2017(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """Up to three whole windows from the start of each record."""
+
+    def starts_s(record: Record) -> list[float]:
+        whole = int((record.duration_s + 1e-6) // spec.window_s)
+        return [record.start_s + k * spec.window_s for k in range(min(3, max(1, whole)))]
+
+    found = _by_hash(catalog.entries("challenge-2017", data_root), limit)
+    return _cohort("challenge-2017", found, data_root, spec, starts_s)
+
+
+def bidmc(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """Twelve windows spread evenly over each record."""
+
+    def starts_s(record: Record) -> list[float]:
+        step_s = (record.duration_s - spec.window_s) / (_BIDMC_WINDOWS - 1)
+        return [record.start_s + round(k * step_s) for k in range(_BIDMC_WINDOWS)]
+
+    return _cohort("bidmc", _by_hash(catalog.entries("bidmc", data_root), limit), data_root, spec, starts_s)
+
+
+def _by_hash(entries: list[catalog.Entry], limit: int | None) -> list[catalog.Entry]:
+    """The first records in the order of the hash of their names, never of how they look or what they are."""
+    return sorted(entries, key=lambda e: hashlib.sha256(f"{e.dataset} {e.record}".encode()).digest())[:limit]
+
+
+def _cohort(
+    dataset: str,
+    entries: list[catalog.Entry],
+    data_root: Path,
+    spec: InputSpec,
+    starts_s: Callable[[Record], list[float]],
+) -> Cohort:
+    kept: list[catalog.Entry] = []
+    windows: list[Window] = []
+    of: list[int] = []
+    for entry in track(entries, f"reading {dataset}", transient=True):
+        record = catalog.load(entry, data_root)
+        usable = list(_usable(record, spec, starts_s(record)))
+        if usable:
+            windows += usable
+            of += [len(kept)] * len(usable)
+            kept.append(entry)
+    return Cohort(dataset, kept, windows, np.array(of), len(entries) - len(kept))
+
+
+def _usable(record: Record, spec: InputSpec, starts_s: list[float]) -> Iterator[Window]:
+    """Those with a channel that has at least 1 s of known signal; a channel with less is absent, as in the pipeline."""
+    for start_s in starts_s:
+        window = window_at(record, spec, start_s)
+        known_C = window.valid.sum(-1) >= MIN_S * spec.fs_hz
+        if known_C.any():
+            valid = window.valid & known_C[:, None]
+            values = np.where(valid, window.values, np.float32(0))
+            yield Window(window.start_s, values, valid, window.in_mv, window.quality * known_C)
