@@ -149,12 +149,12 @@ def test_both_channels_take_milliseconds() -> None:
     one = simulated(1)
     assert one.record.ecg is not None
     assert one.record.ppg is not None
-    took_s = []
+    took_s = []  # of the processor, whatever else runs
     for _ in range(20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         r_peaks(one.record.ecg.values, 250.0)
         pulses(one.record.ppg.values, 250.0)
-        took_s.append(time.perf_counter() - begin)
+        took_s.append(time.process_time() - begin)
     assert min(took_s) < 0.003
 
 

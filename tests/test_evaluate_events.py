@@ -107,7 +107,11 @@ def test_the_rhythm_goes_on_through_a_gap_at_either_end():
     for start_s, end_s in ((0.0, 2.0), (3.0, 5.0), (6.0, 8.0)):
         kept = events_s[(events_s < start_s) | (events_s >= end_s)]
         want = events_s[(events_s >= start_s) & (events_s < end_s)]
-        assert floors.continued(kept, start_s, end_s) == pytest.approx(want)
+        made = floors.continued(kept, start_s, end_s)
+        assert made[(made >= start_s) & (made < end_s)] == pytest.approx(want)
+        assert (made >= start_s - 0.8 - 1e-9).all()
+    unseen = np.delete(events_s, 4)  # at 3.2 s, lost for a gap from 3.3 to 3.9 s
+    assert floors.continued(unseen, 3.3, 3.9) == pytest.approx([3.2])
     assert len(floors.continued([1.0], 2.0, 3.0)) == 0
 
 

@@ -173,11 +173,11 @@ def test_the_average_beat_forgets_one_odd_beat_and_needs_one() -> None:
 
 
 def test_a_window_takes_milliseconds() -> None:
-    values, took_s = drawn(1), []
+    values, took_s = drawn(1), []  # of the processor, whatever else runs
     for _ in range(20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         measured(values)
-        took_s.append(time.perf_counter() - begin)
+        took_s.append(time.process_time() - begin)
     assert min(took_s) < 0.006
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 Statistic = Literal["mean", "median"]
 
@@ -57,15 +57,53 @@ def ratio(parts: ArrayLike, wholes: ArrayLike, patients: Sequence[str], repeats:
     part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
     if not len(part) == len(whole) == len(patients) or not whole.sum() > 0:
         raise ValueError(f"parts, wholes and patients must be as many, and wholes above 0, found {len(part)} parts")
+    sums, drawn = _sums(np.stack([part, whole]), patients, repeats, seed)
+    return _of_sums(lambda s: _quotient(s[0], s[1]), sums, drawn, len(part))
+
+
+def ratio_difference(
+    a: tuple[ArrayLike, ArrayLike],
+    b: tuple[ArrayLike, ArrayLike],
+    patients: Sequence[str],
+    repeats: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Pooled ratio of `a` (parts, wholes) minus that of `b` on the same windows (paired), with its interval.
+
+    >>> ratio_difference(([9.0, 8.0], [10.0, 10.0]), ([8.0, 7.0], [10.0, 10.0]), ["a", "b"]).value.__round__(6)
+    0.1
+    """
+    counts = np.stack([np.asarray(x, np.float64) for x in (*a, *b)])
+    if counts.shape != (4, len(patients)) or not (counts[[1, 3]].sum(-1) > 0).all():
+        raise ValueError(f"counts must be as many as patients, and wholes above 0, found {counts.shape}")
+    sums, drawn = _sums(counts, patients, repeats, seed)
+    return _of_sums(lambda s: _quotient(s[0], s[1]) - _quotient(s[2], s[3]), sums, drawn, counts.shape[1])
+
+
+def _sums(
+    counts: NDArray[np.float64], patients: Sequence[str], repeats: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    """Each patient's sum of each count, and which patients each repeat draws."""
     names, index = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    each = np.stack([np.bincount(index, part), np.bincount(index, whole)])
-    value = float(each[0].sum() / each[1].sum())
-    if len(names) < 2:
-        return Interval(value, math.nan, math.nan, len(names), len(part))
-    drawn = np.random.default_rng(seed).integers(0, len(names), (repeats, len(names)))
-    sums = each[:, drawn].sum(-1)
-    low, high = np.nanpercentile(sums[0] / np.where(sums[1] > 0, sums[1], np.nan), [2.5, 97.5])
-    return Interval(value, float(low), float(high), len(names), len(part))
+    each = np.stack([np.bincount(index, count).astype(np.float64) for count in counts])
+    return each, np.random.default_rng(seed).integers(0, len(names), (repeats, len(names)))
+
+
+def _of_sums(
+    of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    sums: NDArray[np.float64],
+    drawn: NDArray[np.integer],
+    windows: int,
+) -> Interval:
+    value, people = float(of(sums.sum(-1))), sums.shape[-1]
+    if people < 2:
+        return Interval(value, math.nan, math.nan, people, windows)
+    low, high = np.nanpercentile(of(sums[:, drawn].sum(-1)), [2.5, 97.5])
+    return Interval(value, float(low), float(high), people, windows)
+
+
+def _quotient(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return part / np.where(whole > 0, whole, np.nan)
 
 
 def difference(

@@ -16,6 +16,8 @@ from cardiofm.evaluate.metrics import matched
 from cardiofm.pipeline import Model
 from cardiofm.signals import Window
 
+_BEFORE_GAP_S = 0.6  # a beat so long before a gap still reaches into it
+_APART_S = 0.25  # no two beats are closer
 _BANDS_HZ = ((0.5, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 15.0), (15.0, 25.0), (25.0, 40.0))
 
 
@@ -140,10 +142,11 @@ def usual_delay(from_s: ArrayLike, to_s: ArrayLike, reach_s: float = 1.5, tolera
 
 
 def continued(events_s: ArrayLike, start_s: float, end_s: float) -> NDArray[np.float64]:
-    """Seconds of the events that `start_s` to `end_s` would hold if the visible rhythm went on through it.
+    """Seconds of the events of a gap from `start_s` to `end_s` if the visible rhythm went on through it.
 
     Between the last event before and the first one after as many as the median distance asks for, evenly; where one
-    side has none, at the median distance from the other.
+    side has none, at the median distance from the other. The first may lie just before the gap: a beat whose event can
+    not be seen for the gap behind it.
 
     >>> continued([0.0, 1.0, 2.0, 5.0, 6.0], 2.5, 4.5).tolist()
     [3.0, 4.0]
@@ -155,12 +158,10 @@ def continued(events_s: ArrayLike, start_s: float, end_s: float) -> NDArray[np.f
     steps = np.concatenate([np.diff(left), np.diff(right)])
     rr = float(np.median(steps if len(steps) else np.diff(events)))
     if len(left) and len(right):
-        made = np.linspace(left[-1], right[0], max(1, round((right[0] - left[-1]) / rr)) + 1)[1:-1]
-    elif len(left):
-        made = np.arange(left[-1] + rr, end_s, rr)
-    else:
-        made = np.arange(right[0] - rr, start_s, -rr)[::-1]
-    return made[(made >= start_s) & (made < end_s)]
+        return np.linspace(left[-1], right[0], max(1, round((right[0] - left[-1]) / rr)) + 1)[1:-1]
+    if len(left):
+        return np.arange(left[-1] + rr, end_s, rr)
+    return np.arange(right[0] - rr, start_s - rr, -rr)[::-1]
 
 
 def beat_template(
@@ -187,7 +188,8 @@ def beat_template(
         placed = continued(own, start_s, end_s)
     else:
         placed = np.asarray(other_s, np.float64) + delay
-        placed = placed[(placed >= start_s) & (placed < end_s)]
+        placed = placed[(placed >= start_s - _BEFORE_GAP_S) & (placed < end_s)]
+        placed = placed[np.abs(placed[:, None] - own).min(1) > _APART_S]
     made = beat.laid(np.concatenate([own, placed]), len(x_N), fs_hz)
     near = np.flatnonzero(visible_N)
     near = near[(near >= gap.start - round(0.2 * fs_hz)) & (near < gap.stop + round(0.2 * fs_hz))]

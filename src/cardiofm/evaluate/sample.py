@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cardiofm.data import catalog
+from cardiofm.data.quality import quality
 from cardiofm.data.windows import window_at
-from cardiofm.signals import InputSpec, Window
+from cardiofm.signals import MODALITIES, InputSpec, Window
 
 HELD_OUT = (
     "challenge-2015",
@@ -20,6 +23,8 @@ HELD_OUT = (
     "ptb-xl",
 )  # their test patients
 ZERO_SHOT = ("bidmc", "ludb", "ppg-bp", "ieee-spc-2015", "wrist")  # never trained on
+CLEAN = 0.6
+CLEAN_RULE = f"cardiofm.data.quality of the channel from its first to its last known sample is at least {CLEAN:g}"
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,15 @@ def pieces(dataset: str, data_root: Path, spec: InputSpec, limit: int, split: st
             grid_s = record.start_s + round((start_s - record.start_s) * spec.fs_hz) / spec.fs_hz
             found.append(Piece(dataset, patient, entry.record, window_at(record, spec, grid_s)))
     return found
+
+
+def is_clean(window: Window, channel: int, fs_hz: float) -> bool:
+    """Whether a channel of a window passes `CLEAN_RULE`; a short recording is not blamed for the rest of the window."""
+    known = np.flatnonzero(window.valid[channel])
+    if not len(known):
+        return False
+    part = slice(known[0], known[-1] + 1)
+    return quality(window.values[channel][part], window.valid[channel][part], fs_hz, MODALITIES[channel]) >= CLEAN
 
 
 def summary(used: Iterable[Piece]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Shapes: N samples, K coefficients, R decisions.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ import numpy as np
 import pywt
 from numpy.typing import NDArray
 from scipy.special import betaln
+
+from cardiofm.signals import Window
 
 WAVELET, EDGES, LEVELS = "bior4.4", "periodization", 7
 _ROUND = 0.35  # a coefficient reaches the next level this much early: below 0.5 it widens the dead zone
@@ -70,13 +73,37 @@ class Coder:
         """The quantised coefficients, coarse to fine, in at most `bits`, and the step: the finest that pays."""
         x = np.asarray(x_N, np.float64)
         spread = x.std()
-        waves = pywt.wavedec((x - x.mean()) / (spread if spread > 0 else 1.0), WAVELET, EDGES, LEVELS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a short signal has edges at every coefficient of the coarsest band
+            waves = pywt.wavedec((x - x.mean()) / (spread if spread > 0 else 1.0), WAVELET, EDGES, LEVELS)
         low, high = 1e-4, 2 * max(float(np.abs(w).max()) for w in waves) + 1e-9
         for _ in range(16):
             step = float(np.sqrt(low * high))
             fits = self.bits(_quantise(waves, step)) <= bits
             low, high = (low, step) if fits else (step, high)
         return _quantise(waves, high), high
+
+
+def coded_windows(
+    train: Sequence[Window], windows: Sequence[Window], bits_per_second: float, fs_hz: float
+) -> NDArray[np.float32]:
+    """The windows `(W, C, N)` as they come back at a rate per channel, each in its unit; 0 where nothing is known.
+
+    The context model is fitted, for each channel, on the training windows that are known throughout. A window is coded
+    from its first to its last known sample, gaps bridged by a line, in the bits of its known seconds.
+    """
+    channels, samples = windows[0].values.shape
+    out = np.zeros((len(windows), channels, samples), np.float32)
+    for c in range(channels):
+        whole = [w.values[c] for w in train if w.valid[c].all() and w.values[c].std() > 0]
+        coder = Coder.fitted(whole, bits_per_second * samples / fs_hz)
+        for i, window in enumerate(windows):
+            known = np.flatnonzero(window.valid[c])
+            if len(known) > 1:
+                part = slice(known[0], known[-1] + 1)
+                line = np.interp(np.arange(part.start, part.stop), known, window.values[c][known])
+                out[i, c, part] = coder.coded(line, bits_per_second * len(known) / fs_hz)
+    return out
 
 
 def _quantise(waves: Sequence[NDArray[np.float64]], step: float) -> list[NDArray[np.int64]]:

@@ -28,7 +28,7 @@ _T_WAVE_S = 0.38  # sooner after a beat than this, a much weaker bump is its T w
 _T_WAVE_SHARE = 0.5
 _REFINE_S = 0.08  # the R peak lies this close to the middle of the QRS's energy
 _OTHER_SIGN = 1.4  # a beat may point the other way than the rest when it is this much larger there
-_PPG_SHARE = 0.4
+_PPG_SHARE = 0.35  # as for the ECG; the dicrotic wave's is below
 _UPSIDE_DOWN = -0.3  # skewness of the slope: a pulse rises faster than it falls
 
 

@@ -18,6 +18,8 @@ _QRS_S = (0.08, 0.1)  # around R, where Q and S may lie
 _BASELINE_S = (-0.09, -0.06)  # the PR segment, before R
 _P_S = (-0.26, -0.09)
 _J_PLUS_S = 0.06  # where ST is read, after the end of the QRS
+_QRS_MAX_S = (0.12, 0.16)  # before and after R: what reaches further runs into P or T
+_USUAL_END_S = 0.05  # of a QRS after R, where its own end cannot be told
 _SMEAR_S = 0.012  # a QRS crosses zero between its waves for shorter than twice this
 
 
@@ -85,10 +87,12 @@ def ecg_shape(beat_P: Floats, rr_s: float) -> tuple[Floats, float]:
     s = -sign * against[qrs & (t > 0)].max()
     half_s = _width(sign * y, centre, 0.5 * abs(peak))
     begin, end = _extent(np.abs(y), centre, 0.1)
-    st_at = t[end] + _J_PLUS_S
+    runs_on = t[begin] < -_QRS_MAX_S[0] or t[end] > _QRS_MAX_S[1]
+    end_s = float(t[end]) if t[end] <= _QRS_MAX_S[1] else _USUAL_END_S
     until_s = min(0.56, 0.7 * rr_s) if np.isfinite(rr_s) else 0.56
-    out[:6] = peak, q, s, half_s, t[end] - t[begin], np.interp(st_at, t, y)
-    out[6:8], out[11] = _t_wave(y, t, max(t[end] + 0.04, 0.12), until_s)
+    out[:4] = peak, q, s, half_s
+    out[4:6] = np.nan if runs_on else t[end] - t[begin], np.interp(end_s + _J_PLUS_S, t, y)
+    out[6:8], out[11] = _t_wave(y, t, max(end_s + 0.04, 0.12), until_s)
     out[8] = out[6] / peak if abs(peak) > 0.05 else np.nan
     p = y[(t >= _P_S[0]) & (t <= _P_S[1])]
     out[9] = p[np.argmax(np.abs(p))]
