@@ -122,7 +122,7 @@ def _loaded(folder: Path, store: Store) -> Model:
     out = folder / "settled"
     weights = CardioFM.load(folder / "last" / "model")
     if not weights.config.quantizer.bypass:
-        weights = settle(weights, store)
+        settle(weights, store, batches=2)
     weights.save(out, read_provenance(folder / "last" / "model"), half=False)
     return load(out, backend="torch")
 

@@ -98,13 +98,13 @@ def code_all(model: Model, used: Sequence[Piece], train: Sequence[Piece], bar: P
     levels = model.config["quantizer"]["levels"]
     made = Coded(used, code, {}, {}, {})
     for rate in RATES:
-        made.depth["model", rate] = depth_WCS = depths(code.worth, code.seen, mean_depth(model, rate), levels)
+        made.depth["model", rate] = depth_WCS = depths(code.worth, code.coded, mean_depth(model, rate), levels)
         if rate is not None:
-            mean_WC1 = depth_WCS.sum(-1, keepdims=True) / np.maximum(code.seen.sum(-1, keepdims=True), 1)
+            mean_WC1 = depth_WCS.sum(-1, keepdims=True) / np.maximum(code.coded.sum(-1, keepdims=True), 1)
             made.cost[rate] = depth_cost(depth_WCS, code, model)
             paid_C1 = np.array([[mean_depth(model, cost)] for cost in made.cost[rate]])
-            made.depth["uniform", rate] = uniform_depths(code.seen, mean_WC1, levels)
-            made.depth["paid", rate] = uniform_depths(code.seen, mean_WC1 + paid_C1, levels)
+            made.depth["uniform", rate] = uniform_depths(model, code, mean_WC1)
+            made.depth["paid", rate] = uniform_depths(model, code, mean_WC1 + paid_C1)
         for method in ("model", "uniform", "paid"):
             if (method, rate) in made.depth:
                 made.drawn[method, rate] = decoded(model, code, made.depth[method, rate])
@@ -125,7 +125,7 @@ def score(model: Model, made: Coded) -> list[Score]:
     for (method, rate), drawn in made.drawn.items():
         for i, piece in enumerate(made.used):
             for c, channel in enumerate(MODALITIES):
-                known_N, seen_S = piece.window.valid[c], made.code.seen[i, c]
+                known_N, seen_S = piece.window.valid[c], made.code.coded[i, c]
                 true = piece.window.values[c][known_N]
                 if known_N.sum() < MIN_S * model.spec.fs_hz or true.std() == 0:
                     continue
@@ -172,22 +172,24 @@ def falling(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
 
 
 def codebooks(code: Encoded, model: Model) -> list[dict[str, Any]]:
-    """For each channel and level: share of the codes used at least once, and perplexity, over all seen tokens."""
+    """For each channel and level: share of the codes used at least once, and perplexity, over all coded tokens."""
     size, out = model.config["quantizer"]["codes"], []
     for c, channel in enumerate(MODALITIES):
-        codes_MQ = code.codes[:, c][code.seen[:, c]]
-        for q, (used, perplexity) in enumerate(zip(*codes.usage(codes_MQ, size), strict=True)):
+        book_WS = np.broadcast_to(codes.books(model, code.codes.shape[2]), code.coded[:, c].shape)
+        codes_MQ = (code.codes[:, c] + size * book_WS[..., None])[code.coded[:, c]]
+        for q, (used, perplexity) in enumerate(zip(*codes.usage(codes_MQ, size * (1 + book_WS.max())), strict=True)):
             row = {"channel": channel, "level": q + 1, "used": round(used, 4), "perplexity": round(perplexity, 1)}
-            out.append(row | {"tokens": len(codes_MQ), "codes": size})
+            out.append(row | {"tokens": len(codes_MQ), "codes": int(size * (1 + book_WS.max()))})
     return out
 
 
 def depth_cost(depth_WCS: NDArray[np.int64], code: Encoded, model: Model) -> list[float]:
     """For each channel the bit/s that it would cost to say each token's depth."""
-    out = []
+    out, levels = [], model.config["quantizer"]["levels"]
     for c in range(len(MODALITIES)):
-        paths = [d_S[seen_S] for d_S, seen_S in zip(depth_WCS[:, c], code.seen[:, c], strict=True)]
-        bits = codes.depth_bits(paths, model.config["quantizer"]["levels"])
+        paths = [d_S[coded_S] for d_S, coded_S in zip(depth_WCS[:, c], code.coded[:, c], strict=True)]
+        places = range(codes.group(model))  # each place of a block has its own habits
+        bits = sum(codes.depth_bits([p[k :: len(places)] for p in paths], levels) for k in places)
         out.append(bits / max(sum(map(len, paths)) * model.spec.token_s, 1e-9))
     return out
 
@@ -206,7 +208,7 @@ def bits_under_beats(made: Coded, model: Model) -> tuple[list[dict[str, Any]], l
                 if not (is_clean(piece.window, c, model.spec.fs_hz) and piece.window.valid[c].all()):
                     continue
                 bits_S = made.depth["model", rate][i, c] * codes.bits_per_code(model)
-                bits_S = codes.block_means(bits_S, codes.group(model, c))
+                bits_S = codes.block_means(bits_S, codes.group(model))
                 x_N = piece.window.values[c]
                 z_N = (x_N - x_N.mean()) / x_N.std()
                 at_s = events(x_N, piece.window.valid[c], c, model.spec.fs_hz)

@@ -95,7 +95,7 @@ def drawings(used: Sequence[Piece], model: Model, train: Sequence[Piece]) -> dic
     made = {}
     for name, network in (("model", model), ("untrained", floors.untrained(model, fitted_on))):
         code = encoded(network, windows, visible)
-        made[name] = decoded(network, code, code.seen * np.int64(model.config["quantizer"]["levels"]))
+        made[name] = decoded(network, code, code.coded * np.int64(model.config["quantizer"]["levels"]))
     units = [unit(w, w.valid) for w in windows]
     offset, scale = (np.stack(part)[..., None] for part in zip(*units, strict=True))
     made["mean"] = floors.mean_window(fitted_on) * scale + offset

@@ -24,9 +24,14 @@ def full_rate(model: Model) -> float:
     return model.config["quantizer"]["levels"] * bits_per_code(model) / model.spec.token_s
 
 
-def group(model: Model, channel: int) -> int:
-    """How many consecutive tokens of a channel are coded as one block."""
-    return int(model.config["quantizer"].get("group", (1, 1))[channel])
+def group(model: Model) -> int:
+    """How many consecutive tokens are coded as one block."""
+    return int(model.config["quantizer"]["group"])
+
+
+def books(model: Model, steps: int) -> NDArray[np.int64]:
+    """Which codebook each of `steps` tokens has, `(S,)`: 0 for the first of a block, else 1."""
+    return (np.arange(steps) % group(model) != 0).astype(np.int64)
 
 
 def usage(codes_MQ: NDArray[np.integer], size: int) -> tuple[list[float], list[float]]:

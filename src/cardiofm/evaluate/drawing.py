@@ -70,7 +70,7 @@ def decoded(model: Model, code: Encoded, depth_BCS: NDArray[np.int64], batch: in
     drawn = []
     for first in range(0, len(depth_BCS), batch):
         at = slice(first, first + batch)
-        part = model.backend.decode(code.codes[at], depth_BCS[at], code.seen[at])
+        part = model.backend.decode(code.codes[at], depth_BCS[at], code.coded[at])
         drawn.append(part * code.scale[at, :, None] + code.offset[at, :, None])
     return np.concatenate(drawn)
 
@@ -82,17 +82,18 @@ def mean_depth(model: Model, bits_per_second: float | None) -> float:
     return bits_per_second * model.spec.token_s / float(np.log2(model.config["quantizer"]["codes"]))
 
 
-def uniform_depths(seen: NDArray[np.bool_], mean: NDArray[np.floating], levels: int) -> NDArray[np.int64]:
-    """Codebook levels `(…, S)` for each seen token, all the same to within one, averaging `mean (…, 1)`.
+def uniform_depths(model: Model, code: Encoded, mean: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Codebook levels `(…, S)` that are the same for every block to within one code, averaging `mean (…, 1)`.
 
-    What a whole number of levels leaves over is spread evenly over the seen tokens.
-
-    >>> uniform_depths(np.array([[True, True, False, True, True]]), np.array([[1.5]]), 8).tolist()
-    [[1, 2, 0, 1, 2]]
+    Within a block the levels follow the mean worth of each place (its frequencies), so that only the adapting from
+    block to block is taken away; what is left over is spread evenly over the blocks.
     """
-    count = np.cumsum(seen, -1)
-    total = np.floor(count * np.minimum(mean, levels) + 1e-9).astype(np.int64)
-    return np.diff(total, axis=-1, prepend=0) * seen
+    book = model.config["quantizer"]
+    worth, coded = (a.reshape(*a.shape[:-1], -1, book["group"]) for a in (code.worth, code.coded))
+    place = (worth * coded).sum(-2, keepdims=True) / np.maximum(coded.sum(-2, keepdims=True), 1)
+    turn = (np.arange(worth.shape[-2]) * 0.6180339887 % 1.0 - 0.5)[:, None]  # never repeats and fills evenly
+    even = (place + turn).reshape(code.worth.shape)
+    return depths(even, code.coded, mean, book["levels"])
 
 
 def unit(window: Window, visible_CN: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

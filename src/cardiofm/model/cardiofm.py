@@ -97,13 +97,12 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         assert z_BSD is not None
         assert seen_BS is not None
         coded_BS = self.block.coded(seen_BS)
-        if not self.config.quantizer.adaptive:
-            return even_worth(coded_BS)
         energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
         worth_BS = ADDED * self.worth[channel](z_BSD.float())[..., 0] + self.slope[channel] * energy_BS
         weight = coded_BS.to(worth_BS.dtype)
         mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
-        return (worth_BS - mean_B1) * weight
+        worth_BS = (worth_BS - mean_B1) * weight
+        return worth_BS if self.config.quantizer.adaptive else even_worth(worth_BS, coded_BS, self.block.group)
 
     def save(self, folder: Path, provenance: dict[str, Any] | None = None, half: bool = True) -> None:
         """Write the checkpoint folder; matrices in float16 when `half`, small vectors always in float32."""

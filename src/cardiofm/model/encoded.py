@@ -59,8 +59,11 @@ class Backend(Protocol):
         ...
 
 
-def depths(worth: NDArray[np.floating], coded: NDArray[np.bool_], mean_depth: float, levels: int) -> NDArray[np.int64]:
-    """Codebook levels `(…, S)` for each token, 0…levels, averaging at most `mean_depth` over the coded ones.
+def depths(
+    worth: NDArray[np.floating], coded: NDArray[np.bool_], mean_depth: float | NDArray[np.floating], levels: int
+) -> NDArray[np.int64]:
+    """Codebook levels `(…, S)` for each token, 0…levels, averaging at most `mean_depth` (one number, or `(…, 1)`) over
+    the coded ones.
 
     Reverse water-filling (Cover & Thomas, Elements of Information Theory, 10.3) as in training: a level is used when
     clip(worth - line, 0, levels) passes its middle. The line, one per window, is the lowest that the budget allows.
@@ -68,7 +71,7 @@ def depths(worth: NDArray[np.floating], coded: NDArray[np.bool_], mean_depth: fl
     >>> depths(np.array([[3.0, 0.1, -3.0, 0.0]]), np.array([[True, True, True, False]]), 2.0, 8).tolist()
     [[4, 2, 0, 0]]
     """
-    if mean_depth >= levels:
+    if np.all(mean_depth >= levels):
         return coded * np.int64(levels)
     worth = worth.astype(np.float64)
     budget = mean_depth * coded.sum(-1, keepdims=True) + 1e-9

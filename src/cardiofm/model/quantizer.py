@@ -35,7 +35,7 @@ class QuantizerConfig:
     width: int = 16  # E
     decay: float = 0.98  # of the moving averages behind the codebooks
     dead: float = 0.2  # a code used less than this share of uniform use is replaced
-    adaptive: bool = True  # False: every token has the same depth to within one level (ablation)
+    adaptive: bool = True  # False: every block has the same depths to within one level (ablation)
     bypass: bool = False  # True: latents are drawn unquantized, codebooks only name what to guess (ablation)
 
 
@@ -255,14 +255,16 @@ def water_fill(worth_BS: Tensor, valid_BS: Tensor, mean_depth_B: Tensor, levels:
     return (worth_BS - high[:, None]).clamp(0, levels) * weight
 
 
-def even_worth(valid_BS: Tensor) -> Tensor:
-    """Worth `(B, S)` under which every valid token gets the same depth; a fraction of a level is spread over time.
+def even_worth(worth_BS: Tensor, coded_BS: Tensor, group: int) -> Tensor:
+    """Worth `(B, S)` under which every block gets the same depths, those of its places; left-over levels are spread.
 
-    Numbers in -0.5…0.5 that never repeat and fill evenly (multiples of the golden ratio): of any stretch of tokens the
-    right share rounds up.
+    A place of a block is worth its mean over the window's blocks. The blocks' turns are numbers in -0.5…0.5 that never
+    repeat and fill evenly (multiples of the golden ratio): of any stretch of blocks the right share rounds up.
     """
-    step_S = torch.arange(valid_BS.shape[-1], device=valid_BS.device, dtype=torch.float32)
-    return ((step_S * 0.6180339887) % 1.0 - 0.5) * valid_BS
+    worth, weight = (t.unflatten(1, (-1, group)) for t in (worth_BS, coded_BS.to(worth_BS.dtype)))
+    place = (worth * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1.0)
+    turn = (torch.arange(worth.shape[1], device=worth.device, dtype=torch.float32) * 0.6180339887) % 1.0 - 0.5
+    return ((place + turn[:, None]) * weight).flatten(1)
 
 
 def _gather(x_ME: Tensor) -> Tensor:
