@@ -20,8 +20,8 @@ from rich.table import Table
 
 from cardiofm.config import load as load_config
 from cardiofm.data.store import Store
-from cardiofm.evaluate import floors, frozen, heldout, run
-from cardiofm.evaluate.frozen import LOWER, MEASURES, Column, Material
+from cardiofm.evaluate import floors, heldout, run
+from cardiofm.evaluate.columns import LOWER, MEASURES, Column, Material, measured
 from cardiofm.evaluate.sample import Piece, pieces, summary
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.checkpoint import read_provenance
@@ -104,11 +104,11 @@ def _measure(name: str, runs: Path, store: Store, material: Material, test: list
     folder = runs / name
     if name == UNTRAINED:
         full = _loaded(runs / FULL, store)
-        columns = frozen.measured(floors.untrained(full, [p.window for p in material.coded]), material, MODALITIES)
+        columns = measured(floors.untrained(full, [p.window for p in material.coded]), material, MODALITIES)
     else:
         objective, config = heldout.trained(folder)
         known, rated = config.batches.modalities, not config.model.quantizer.bypass
-        columns = frozen.measured(_loaded(folder, store), material, known, rated)
+        columns = measured(_loaded(folder, store), material, known, rated)
         columns += heldout.hidden_columns(objective, test, known)
     used = [*material.coded, *material.paired, *test, *material.diagnoses.pieces(), *material.alarms.pieces()]
     written = {"of": _stamp(folder, limit), "data": summary(used), "columns": [asdict(c) for c in columns]}

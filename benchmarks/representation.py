@@ -8,29 +8,19 @@ paired differences are 95 % bootstraps over patients. Features are kept in --cac
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from cardiofm.evaluate import cached, cohorts, floors, minirocket, run, tasks
+from cardiofm.evaluate import cached, cohorts, frozen, run, tasks
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.sample import Piece, summary
-from cardiofm.measure import features as crafted
-from cardiofm.pipeline import Model, load
-from cardiofm.signals import Window
+from cardiofm.pipeline import load
 
-METHODS = {
-    "model": "CardioFM embedding",
-    "untrained": "the same network before training (seed 0)",
-    "hand-crafted": f"{len(crafted.NAMES)} hand-crafted numbers: rhythm, shape, spectrum",
-    "minirocket": "MiniRocket, thresholds fitted without labels",
+METHODS = frozen.METHODS | {
     "model + hand-crafted": "CardioFM embedding and hand-crafted numbers",
     "what is known": "the type of alarm alone",
     "constant": "the majority, or the mean",
@@ -47,7 +37,6 @@ SETS = {
     "challenge-2017": (cohorts.challenge_2017, tasks.of_challenge_2017),
     "bidmc": (cohorts.bidmc, tasks.of_bidmc),
 }
-FIT_WINDOWS = 256  # that MiniRocket's thresholds come from
 OLD_YEARS = 60
 
 
@@ -65,7 +54,8 @@ def main() -> None:
         read, ask = SETS[name]
         limit = args.limit if name == "challenge-2017" else round(args.limit * 5 / 3)
         cohort = read(args.data_root, model.spec, limit)
-        features = _features(cohort, model, run.checkpoint(args.model)["sha256"], args.cache)
+        made = frozen.numbers(cohort, model, run.checkpoint(args.model)["sha256"], args.cache)
+        features = {method: cohort.mean(values) for method, values in made.items()}
         for task in ask(cohort):
             found = tasks.probed(task, features)
             more = tasks.measured(task, found)
@@ -86,49 +76,6 @@ def main() -> None:
 def _row(one: dict[str, Any], refused: int) -> dict[str, Any]:
     names = {k: v for k, v in one.items() if k != "interval"}
     return run.row(one["interval"], 4, **names, refused=refused)
-
-
-def _features(cohort: Cohort, model: Model, sha256: str, cache: Path) -> dict[str, NDArray[np.floating]]:
-    """Features of every record by each method, the mean over its windows."""
-    spec, windows = model.spec, cohort.windows
-    untrained = floors.untrained(model, windows[:16])
-    channels = (0, 1) if any(w.valid[1].any() for w in windows) else (0,)
-    first = [w for w, k in zip(windows, cohort.of_window, strict=True) if _may_fit(cohort, int(k))][:FIT_WINDOWS]
-    rocket = minirocket.fit(minirocket.prepared(first, spec.fs_hz, channels))
-    made: dict[str, tuple[str, Callable[[list[Window]], NDArray[np.floating]]]] = {
-        "model": (f"model {sha256} {type(model.backend).__name__}", lambda some: cached.embeddings(model, some)),
-        "untrained": (f"untrained {_hash(model.config)}", lambda some: cached.embeddings(untrained, some)),
-        "hand-crafted": (f"hand-crafted {_source(crafted.__file__)}", lambda some: _crafted(some, spec.fs_hz)),
-        "minirocket": (
-            f"minirocket {_source(minirocket.__file__)} {_hash(_biases(rocket))}",
-            lambda some: rocket.transform(minirocket.prepared(some, spec.fs_hz, channels)),
-        ),
-    }
-    return {name: cohort.mean(cached.numbers(cache, by, windows, make)) for name, (by, make) in made.items()}
-
-
-def _may_fit(cohort: Cohort, record: int) -> bool:
-    """Where there is an official split, thresholds come from its training folds."""
-    return cohort.entries[record].labels.get("strat_fold", 1) <= 7
-
-
-def _crafted(windows: list[Window], fs_hz: float) -> NDArray[np.floating]:
-    return np.stack([crafted.features(w.values, w.valid, w.in_mv, fs_hz) for w in windows])
-
-
-def _biases(rocket: minirocket.MiniRocket) -> list[list[float]]:
-    return [[d, float(np.sum(bias, dtype=np.float64))] for channel in rocket.biases for d, bias in channel]
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _source(path: str | None) -> str:
-    """Hash of the Python files beside a module: what it computes may change with them."""
-    assert path is not None
-    files = sorted(Path(path).parent.glob("*.py")) if "measure" in path else [Path(path)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _groups(cohort: Cohort, task: tasks.Task, found: dict[tasks.Key, Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,6 @@ from cardiofm.pipeline import MIN_S
 from cardiofm.signals import InputSpec, Record, Window
 
 SEALED_FOLD = 10  # of ptb-xl
-_BIDMC_WINDOWS = 12
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,13 @@ def challenge_2017(data_root: Path, spec: InputSpec, limit: int | None = None) -
     return _cohort("challenge-2017", found, data_root, spec, starts_s)
 
 
-def bidmc(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
-    """Twelve windows spread evenly over each record."""
+def bidmc(data_root: Path, spec: InputSpec, limit: int | None = None, each: int = 12) -> Cohort:
+    """`each` windows spread evenly over each record."""
 
     def starts_s(record: Record) -> list[float]:
-        step_s = (record.duration_s - spec.window_s) / (_BIDMC_WINDOWS - 1)
-        return [record.start_s + round(k * step_s) for k in range(_BIDMC_WINDOWS)]
+        number = min(each, max(1, int(record.duration_s // spec.window_s)))
+        step_s = (record.duration_s - spec.window_s) / max(1, number - 1)
+        return [record.start_s + round(k * step_s) for k in range(number)]
 
     return _cohort("bidmc", _by_hash(catalog.entries("bidmc", data_root), limit), data_root, spec, starts_s)
 

@@ -24,20 +24,24 @@ def draw(
 
     A channel with nothing visible is put into its unit by its own true mean and spread, and by nothing else.
     """
-    return draw_and_embed(model, windows, visible_BCN, batch)[0]
-
-
-def draw_and_embed(
-    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The waveforms of `draw`, and the embeddings `(B, E)` of the same visible parts."""
     drawn = np.zeros(visible_BCN.shape, np.float32)
-    embedding: dict[int, NDArray[np.float32]] = {}
     for at, code in _encoded(model, windows, visible_BCN, batch):
         drawn[at] = model.backend.draw(code)
         _to_units(drawn, at, code, windows, visible_BCN)
-        embedding |= dict(zip(at.tolist(), code.embedding, strict=True))
-    return drawn, np.stack([embedding[i] for i in range(len(drawn))])
+    return drawn
+
+
+def draw_encoded(
+    model: Model, code: Encoded, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+) -> NDArray[np.float32]:
+    """The waveforms of `draw` from what `encoded` gave for the same windows."""
+    drawn = np.zeros(visible_BCN.shape, np.float32)
+    for first in range(0, len(drawn), batch):
+        at = np.arange(first, min(first + batch, len(drawn)))
+        part = code.rows(at)
+        drawn[at] = model.backend.draw(part)
+        _to_units(drawn, at, part, windows, visible_BCN)
+    return drawn
 
 
 def through_codes(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from cardiofm.config import from_dict
-from cardiofm.evaluate.frozen import Column
+from cardiofm.evaluate.columns import Column
 from cardiofm.evaluate.sample import Piece
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.pipeline import MIN_S

@@ -64,15 +64,19 @@ def power_in_band(x_N: NDArray[np.floating], valid_N: NDArray[np.bool_], fs_hz: 
     >>> round(power_in_band(np.sqrt(2) * np.sin(2 * np.pi * 5 * t), t >= 0, 250.0, "ecg"), 2)
     1.0
     """
-    known = x_N[valid_N].astype(np.float64)
+    known = x_N[valid_N]
     if len(known) < 2 or known.std() == 0:
         return 0.0
-    centred_N = np.where(valid_N, x_N - known.mean(), 0.0)
+    return float(np.mean(in_band(x_N, valid_N, fs_hz, modality)[valid_N] ** 2))
+
+
+def in_band(x_N: NDArray[np.floating], valid_N: NDArray[np.bool_], fs_hz: float, modality: str) -> NDArray[np.floating]:
+    """The part of a channel within its band, without delay, in the unit of x; what is not valid counts as its mean."""
+    centred_N = np.where(valid_N, x_N - x_N[valid_N].mean(dtype=np.float64), 0.0)
     spectrum = np.fft.rfft(centred_N, 2 * len(centred_N))
     hz = np.fft.rfftfreq(2 * len(centred_N), 1 / fs_hz)
     low_hz, high_hz = BAND_HZ[modality]
-    band_N = np.fft.irfft(np.where((hz >= low_hz) & (hz <= high_hz), spectrum, 0))[: len(centred_N)]
-    return float(np.mean(band_N[valid_N] ** 2))
+    return np.fft.irfft(np.where((hz >= low_hz) & (hz <= high_hz), spectrum, 0))[: len(centred_N)]
 
 
 def _piece(noise: Noise, kinds: tuple[str, ...], samples: int, name: str) -> NDArray[np.float32]:
