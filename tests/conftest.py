@@ -48,7 +48,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for quantizer in model.quantizer:
         assert isinstance(quantizer, AdaptiveRVQ)
-        quantizer.codebook_QKE.normal_(0.0, 0.5)
+        quantizer.codebook_QRE.normal_(0.0, 0.5)
         quantizer.ready.fill_(True)
     folder = tmp_path_factory.mktemp("models") / "micro"
     model.save(folder)

@@ -66,11 +66,9 @@ def test_damage_gets_its_sentence(folder: Path, tmp_path: Path) -> None:
         CardioFM.load(folder)
 
 
-def test_a_folder_of_format_1_is_read_as_it_was_trained(folder: Path) -> None:
-    """Without lag biases within a signal, its decoder adding to the echo without seeing it."""
+def test_a_folder_of_an_older_format_is_refused(folder: Path) -> None:
+    """Its codes are of single tokens; these of blocks."""
     config = json.loads((folder / "config.json").read_text())
-    for part, name in (("encoder", "lags"), ("decoder", "lags"), ("decoder", "weighs")):
-        del config[part][name]
-    (folder / "config.json").write_text(json.dumps(config | {"format": 1}))
-    read = read_config(folder)
-    assert read["encoder"]["lags"] is read["decoder"]["lags"] is read["decoder"]["weighs"] is False
+    (folder / "config.json").write_text(json.dumps(config | {"format": 2}))
+    with pytest.raises(CheckpointError, match="format 2, whose codes"):
+        read_config(folder)

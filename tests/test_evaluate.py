@@ -140,7 +140,7 @@ def tiny(tmp_path_factory) -> pipeline.Model:
     torch.manual_seed(0)
     network = CardioFM(TINY)
     for quantizer in network.quantizer:
-        quantizer.get_buffer("codebook_QKE").normal_()
+        quantizer.get_buffer("codebook_QRE").normal_()
     folder = tmp_path_factory.mktemp("tiny")
     network.save(folder, half=False)
     return pipeline.load(folder, backend="torch", threads=1)

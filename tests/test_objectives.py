@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from cardiofm.model.cardiofm import TINY, CardioFM
 from cardiofm.train import objectives
 from cardiofm.train.batches import Batch
 from cardiofm.train.objectives import ObjectiveConfig, Pretraining
+from cardiofm.train.targets import describe
 
 PAIRED = ("ecg", "ppg")
 
@@ -22,7 +24,10 @@ def batch(present: tuple[str, ...] = PAIRED, size: int = 4) -> Batch:
     valid = torch.ones(size, 2, 2500, dtype=torch.bool)
     valid[:, 1] = "ppg" in present
     valid[0, :, 400:700] = False
-    return Batch(x * valid, x * valid, valid, torch.ones(size, 2, dtype=torch.bool), present)
+    in_mv = torch.ones(size, 2, dtype=torch.bool)
+    described = [describe(*(a.numpy() for a in rows), 250.0) for rows in zip(x * valid, valid, in_mv, strict=True)]
+    maps, facts = (torch.from_numpy(np.stack(part)) for part in zip(*described, strict=True))
+    return Batch(x * valid, x * valid, valid, in_mv, present, 0.0, maps, facts)
 
 
 def objective(**settings: float | int) -> Pretraining:
@@ -40,10 +45,10 @@ def step_with(learner: Pretraining, mode: str) -> int:
 
 def test_every_parameter_learns() -> None:
     learner = objective(echo_share=1.0)
-    missing = {name for name, _ in learner.named_parameters()}
-    for mode in ("codec", "masked", "cross"):
+    missing = {name for name, _ in learner.named_parameters() if not re.fullmatch(r"model\.worth\..\.2\.bias", name)}
+    for mode in ("codec", "masked", "cross"):  # the bias of worth moves all tokens alike, which centring undoes
         learner.zero_grad()
-        loss, _ = learner(batch(), step_with(learner, mode))
+        loss, _ = learner(batch(size=16), step_with(learner, mode))
         assert torch.isfinite(loss)
         loss.backward()
         missing -= {n for n, p in learner.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from cardiofm.model.encoded import depths
-from cardiofm.model.quantizer import AdaptiveRVQ, QuantizerConfig, water_fill
+from cardiofm.model.quantizer import AdaptiveRVQ, Blocks, QuantizerConfig, water_fill
 
-CONFIG = QuantizerConfig(levels=6, codes=32, width=8)
+CONFIG = QuantizerConfig(levels=6, codes=32, width=8, group=1)
+GROUPED = QuantizerConfig(levels=6, codes=32, width=8, group=5)
 
 
 @pytest.fixture
 def quantizer() -> AdaptiveRVQ:
     torch.manual_seed(1)
     made = AdaptiveRVQ(CONFIG)
-    made.codebook_QKE.normal_().mul_(0.6 ** torch.arange(CONFIG.levels)[:, None, None])
+    made.codebook_QRE.normal_().mul_(0.6 ** torch.arange(CONFIG.levels)[:, None, None])
     made.ready.fill_(True)
     return made.eval()
 
@@ -33,13 +34,42 @@ def test_codes_agree_with_an_independent_rvq(quantizer: AdaptiveRVQ) -> None:
     oracle = ResidualVQ(dim=CONFIG.width, num_quantizers=CONFIG.levels, codebook_size=CONFIG.codes).eval()
     for q, layer in enumerate(oracle.layers):
         codebook: Any = layer._codebook
-        codebook.embed.copy_(quantizer.codebook_QKE[q][None])
+        codebook.embed.copy_(quantizer.codebook_QRE[q][None])
     y_BSE, valid_BS = latents()
     with torch.no_grad():
         expected_BSE, expected_BSQ, _ = oracle(y_BSE)
         ours = quantizer(y_BSE, valid_BS, torch.full(valid_BS.shape, float(CONFIG.levels)))
     assert torch.equal(ours.codes_BSQ, expected_BSQ)
     torch.testing.assert_close(ours.latent_BSE, expected_BSE, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_are_an_orthonormal_transform_with_low_frequencies_first() -> None:
+    blocks, wave_BSP = Blocks(QuantizerConfig(width=20, group=5), 20), torch.randn(2, 25, 20)
+    latent_BSE = blocks(wave_BSP)
+    torch.testing.assert_close(blocks.inverse(latent_BSE), wave_BSP, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(latent_BSE.square().sum(), wave_BSP.square().sum(), rtol=1e-4, atol=1e-4)
+    slow_BSP = torch.sin(torch.arange(500) / 250 * 2 * np.pi).view(1, 25, 20)
+    energy = blocks(slow_BSP).square().sum(-1).view(5, 5)
+    assert (energy[:, 0] > 0.99 * energy.sum(-1)).all()
+    seen_BS = torch.zeros(1, 25).bool()
+    seen_BS[0, 7] = True
+    assert blocks.coded(seen_BS)[0].nonzero().flatten().tolist() == [5, 6, 7, 8, 9]
+
+
+def test_the_first_token_of_a_block_has_its_own_book() -> None:
+    torch.manual_seed(1)
+    made = AdaptiveRVQ(GROUPED).train()
+    y_BSE = torch.randn(4, 100, GROUPED.width)
+    y_BSE[:, ::5] += 50.0
+    for _ in range(3):
+        made(y_BSE, torch.ones(4, 100).bool(), torch.full((4, 100), 6.0))
+    first, rest = made.codebook_QRE[0].chunk(2)
+    assert first.mean() > 40
+    assert rest.abs().mean() < 5
+    with torch.no_grad():
+        ours = made.eval()(y_BSE, torch.ones(4, 100).bool(), torch.full((4, 100), 6.0))
+    assert int(ours.codes_BSQ.max()) < GROUPED.codes
+    torch.testing.assert_close(made.dequantize(ours.codes_BSQ, ours.depth_BS), ours.latent_BSE, atol=1e-4, rtol=0)
 
 
 def test_dequantize_undoes_quantize_at_any_depth(quantizer: AdaptiveRVQ) -> None:
@@ -59,7 +89,7 @@ def test_commitment_of_every_level_reaches_the_latent(quantizer: AdaptiveRVQ) ->
     out.commitment.backward()
     residual, expected = y_BSE.detach(), torch.zeros_like(y_BSE)
     for q in range(CONFIG.levels):
-        residual = residual - quantizer.codebook_QKE[q][out.codes_BSQ[..., q]]
+        residual = residual - quantizer.codebook_QRE[q][out.codes_BSQ[..., q]]
         expected += 2 * residual / (valid_BS.sum() * CONFIG.levels)
     assert y_BSE.grad is not None
     torch.testing.assert_close(y_BSE.grad, expected, rtol=1e-4, atol=1e-7)
@@ -83,7 +113,7 @@ def test_training_brings_the_codebooks_to_the_data() -> None:
         y_BSE = (centres[torch.randint(20, (4, 100))] + 0.05 * torch.randn(4, 100, CONFIG.width)).float()
         errors.append(float(learner(y_BSE, torch.ones(4, 100).bool(), torch.full((4, 100), 6.0)).commitment))
     assert errors[-1] < 0.05 * float(y_BSE.var())
-    assert bool((learner.usage_QK > 0).all())
+    assert bool((learner.usage_QR > 0).all())
 
 
 def test_water_fill_meets_its_budget_and_follows_worth() -> None:

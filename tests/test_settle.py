@@ -28,7 +28,7 @@ def test_settling_lowers_the_error_and_keeps_the_embedding() -> None:
     torch.manual_seed(0)
     model = CardioFM(replace(TINY, spec=SPEC)).eval()
     for quantizer in model.quantizer:
-        quantizer.get_buffer("codebook_QKE").normal_()
+        quantizer.get_buffer("codebook_QRE").normal_()
     store = SmallStore()
     batches = Batches(store, SPEC, BatchConfig(size=16, paired_share=1.0, augment=PLAIN), 1)
     given = batches(0)

@@ -52,7 +52,7 @@ def export(folder: Path) -> list[Path]:
     jobs: dict[str, tuple[nn.Module, tuple[NDArray, ...]]] = {
         **{name: (Encode(model, present), windows) for present, name in ENCODERS.items()},
         DRAW: (Draw(model), (encoded.tokens, encoded.patches, encoded.seen)),
-        DECODE: (Decode(model), (encoded.codes, depth, encoded.seen)),
+        DECODE: (Decode(model), (encoded.codes, depth, encoded.coded)),
     }
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as draft:
         shutil.copyfile(folder / WEIGHTS, Path(draft) / WEIGHTS)
@@ -144,14 +144,14 @@ def _compare(
     """CheckpointError where a graph's output differs from torch's."""
     for present, name in ENCODERS.items():
         a, b = truth.encode(*windows, present), graphs.encode(*windows, present)
-        for field in ("embedding", "tokens", "patches", "worth", "offset", "scale", "seen"):
+        for field in ("embedding", "tokens", "patches", "worth", "offset", "scale", "seen", "coded"):
             _close(f"{field} of {name}", getattr(a, field), getattr(b, field))
-        same = float((a.codes == b.codes)[a.seen].mean()) if a.seen.any() else 1.0
+        same = float((a.codes == b.codes)[a.coded].mean()) if a.coded.any() else 1.0
         if same < SAME_CODES:
             raise CheckpointError(f"codes of {name} must agree with torch, found {same:.1%} the same; nothing written")
         depth = np.minimum(a.codes.sum(-1) % 9, a.codes.shape[-1])
         _close(f"waveform of {DRAW}", truth.draw(a), graphs.draw(a))
-        _close(f"waveform of {DECODE}", truth.decode(a.codes, depth, a.seen), graphs.decode(a.codes, depth, a.seen))
+        _close(f"waveform of {DECODE}", truth.decode(a.codes, depth, a.coded), graphs.decode(a.codes, depth, a.coded))
 
 
 def _close(what: str, a: NDArray, b: NDArray) -> None:
