@@ -9,6 +9,7 @@ logs. Writes results/scaling.json and results/scaling.png.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _contrasts(
     """Paired on the same validation windows: what more parameters, or more steps, take off each term."""
     valid = [p.patient for p in used["valid"]]
     out = []
-    pairs = [(f"parameters: {b} - {a}", a, b) for a, b in zip(SIZES, SIZES[1:], strict=False)]
+    pairs = [(f"parameters: {b} - {a}", a, b) for a, b in pairwise(SIZES)]
     for what, a, b in [*pairs, (f"steps: {LONGER} - full", "full", LONGER)]:
         for term in TERMS:
             x, y = np.array(found[a, "valid"][term]), np.array(found[b, "valid"][term])
@@ -197,14 +198,12 @@ def picture(result: dict[str, Any], path: Path) -> None:
     for axis, term in zip(axes[1], TERMS, strict=True):
         for split, color, shift in (("valid", "tab:red", 1.0), ("train", "0.5", 1.04)):
             own = [r for r in result["rows"] if r["metric"] == term and r["split"] == split]
-            for rows, mark in (
-                ([r for r in own if r["run"] != LONGER], "o-"),
-                ([r for r in own if r["run"] == LONGER], "^"),
-            ):
+            for mark, longer in (("o-", False), ("^", True)):
+                rows = [r for r in own if (r["run"] == LONGER) is longer]
                 x, y = [r["parameters_m"] * shift for r in rows], np.array([r["value"] for r in rows])
                 error = [y - [r["low"] for r in rows], [r["high"] for r in rows] - y]
-                label = f"{'unseen' if split == 'valid' else 'training'} people"
-                axis.errorbar(x, y, error, fmt=mark, color=color, ms=4, lw=1, label=label if mark == "o-" else None)
+                label = None if longer else f"{'unseen' if split == 'valid' else 'training'} people"
+                axis.errorbar(x, y, error, fmt=mark, color=color, ms=4, lw=1, label=label)
         axis.set_xscale("log")
         axis.set_title(f"{term} (triangle: twice the steps)", fontsize=9)
         axis.set_xlabel("parameters, M", fontsize=8)
