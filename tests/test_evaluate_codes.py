@@ -9,7 +9,7 @@ import pytest
 
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
-from cardiofm.evaluate import metrics
+from cardiofm.evaluate import codes, metrics
 from cardiofm.evaluate.drawing import decoded, encoded, mean_depth, through_codes, uniform_depths
 from cardiofm.evaluate.sample import pieces
 from cardiofm.evaluate.wavelet import Coder, _decisions
@@ -98,3 +98,42 @@ def _simulated(seed: int) -> Window:
 
 def _whole(window: Window, channel: int) -> bool:
     return bool(window.valid[channel].all()) and window.values[channel].std() > 0
+
+
+@given(st.integers(0, 1000), st.integers(2, 300))
+@settings(max_examples=25, deadline=None)
+def test_use_and_perplexity_of_codes(seed, tokens):
+    rng = np.random.default_rng(seed)
+    even = np.resize(np.arange(16), (tokens, 1))
+    skewed = np.minimum(rng.geometric(0.5, (tokens, 1)), 15)
+    (used_even, used_skewed), (flat, steep) = codes.usage(np.hstack([even, skewed]), 16)
+    assert used_even == min(tokens, 16) / 16
+    assert 1 <= steep <= used_skewed * 16 + 1e-9
+    assert flat == pytest.approx(min(tokens, 16), rel=0.1)
+
+
+def test_the_cost_of_depths_is_that_of_an_adaptive_coder_run_step_by_step():
+    rng = np.random.default_rng(0)
+    paths = [np.clip(np.cumsum(rng.integers(-1, 2, 125)) + 4, 0, 8) for _ in range(6)]
+    count, bits = np.full((10, 9), 0.5), 0.0
+    for path in paths:
+        before = 9
+        for depth in path:
+            bits -= math.log2(count[before, depth] / count[before].sum())
+            count[before, depth] += 1
+            before = depth
+    assert codes.depth_bits(paths, 8) == pytest.approx(bits)
+    assert codes.depth_bits([np.full(125, 3)] * 6, 8) < 0.1 * bits  # what never changes costs next to nothing
+
+
+@given(st.integers(0, 1000), st.integers(1, 7), st.integers(1, 60))
+@settings(max_examples=50, deadline=None)
+def test_block_means_keep_the_bits(seed, size, tokens):
+    bits = np.random.default_rng(seed).integers(0, 64, tokens).astype(float)
+    spread = codes.block_means(bits, size)
+    assert spread.sum() == pytest.approx(bits.sum())
+    assert spread.shape == bits.shape
+    if size == 1:
+        np.testing.assert_array_equal(spread, bits)
+    else:
+        assert len(np.unique(spread[:size].round(9))) == 1

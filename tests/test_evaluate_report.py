@@ -19,13 +19,10 @@ README = f"# Title\n\n{report.BEGIN}\n{report.END}\nafter\n"
 def results(tmp_path: Path) -> Path:
     """A folder with one small results file of each kind."""
     model = {"name": "base", "sha256": "ab" * 32, "step": 7}
-    keys = {"condition": "1 s hidden", "channel": "ecg", "other": "visible", "refused": 1}
-    rows = [
-        row(interval([v, v + 1.25], ["a", "b"]), 4, set="zero-shot", **keys, method=method, metric=metric)
-        for v, (method, metric) in enumerate((m, k) for m in ("model", "line") for k in ("prd", "r"))
-    ]
-    groups = {"zero-shot": "sets never trained on"}
-    _write(tmp_path, "reconstruction", {"model": model, "command": "c", "rows": rows, "groups": groups})
+    said = {"model": model, "command": "c"}
+    _write(tmp_path, "zero_shot", said | _zero_shot())
+    _write(tmp_path, "rate_distortion", said | _rate_distortion())
+    _write(tmp_path, "gaps", said | _gaps())
     methods = {"model": "CardioFM embedding", "chance": "by counts"}
     rows = [row(interval([0.5, 1.0], ["a", "b"]), 4, method=m, metric="same patient") for m in methods]
     names = {"model": model, "command": "c", "apart_s": 120.0, "records": 2, "methods": methods}
@@ -79,6 +76,46 @@ def test_the_projects_own_readme_says_what_its_results_say():
     if not any((ROOT / "results").glob("*.json")):
         pytest.skip("no results yet")
     assert report.is_current(ROOT / "README.md", ROOT / "results"), "make bench, or python -m cardiofm.evaluate.report"
+
+
+def _rows(keys: dict, methods: tuple[str, ...], metrics: tuple[str, ...]) -> list[dict]:
+    """A row for each method and metric, each with a value of its own."""
+    pairs = [(m, k) for m in methods for k in metrics]
+    return [
+        row(interval([v + 0.125, v + 1.25], ["a", "b"]), 4, **keys, method=m, metric=k, refused=1)
+        for v, (m, k) in enumerate(pairs)
+    ]
+
+
+def _zero_shot() -> dict:
+    metrics = ("prd", "r", "f1", "interval_ms", "measurable")
+    rows = [
+        r
+        for quality in ("all", "clean")
+        for channel in ("ecg", "ppg")
+        for r in _rows({"set": "bidmc", "channel": channel, "quality": quality}, ("model", "wavelet", "mean"), metrics)
+    ]
+    rows = [r for r in rows if r["channel"] == "ecg" or r["metric"] not in ("interval_ms", "measurable")]
+    return {"rows": rows, "metrics": dict.fromkeys(metrics, ""), "clean": "by rule", "bits_per_second": 800.5}
+
+
+def _rate_distortion() -> dict:
+    keys = {"set": "all five", "channel": "ecg", "rate": "64"}
+    change = row(interval([-12.5, -11.25], ["a", "b"]), 2, **keys, difference="model against uniform, % of its PRD")
+    beats = row(interval([2.5, 3.25], ["a", "b"]), 3, channel="ecg", rate="64", metric="bits over the event")
+    book = {"channel": "ecg", "level": 1, "used": 0.875, "perplexity": 99.5, "tokens": 1234, "codes": 256}
+    return {
+        "rows": _rows(keys, ("model", "uniform", "wavelet"), ("prd", "bits")),
+        "differences": [change],
+        "codebooks": [book],
+        "depth_cost": [{"channel": "ecg", "rate": "64", "bits_per_second": 20.25}],
+        "beats": [beats],
+    }
+
+
+def _gaps() -> dict:
+    keys = {"set": "bidmc", "channel": "ecg", "gap_s": 1.0, "other": "visible"}
+    return {"rows": _rows(keys, ("model", "template", "line"), ("prd", "r", "f1"))}
 
 
 def _write(folder: Path, name: str, result: dict) -> None:

@@ -10,12 +10,15 @@ import json
 from pathlib import Path
 
 from cardiofm.evaluate.run import ROOT
-from cardiofm.evaluate.tables.reconstruction import reconstruction
+from cardiofm.evaluate.tables.gaps import gaps
+from cardiofm.evaluate.tables.rate_distortion import rate_distortion
 from cardiofm.evaluate.tables.retrieval import retrieval
 from cardiofm.evaluate.tables.throughput import throughput
+from cardiofm.evaluate.tables.zero_shot import zero_shot
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-SECTIONS = (reconstruction, retrieval, throughput)  # in the order of the page; each reads results/<its name>.json
+# In the order of the page; each reads results/<its name>.json.
+SECTIONS = (zero_shot, rate_distortion, gaps, retrieval, throughput)
 
 
 def render(results_dir: str | Path) -> str:
