@@ -7,6 +7,7 @@ counts the codes; what it costs to say how deep each token is stands beside, and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -68,17 +69,19 @@ def main() -> None:
     with Progress(transient=True) as bar:
         job = bar.add_task("reading", total=2)
         used = [p for d in ZERO_SHOT for p in pieces(d, args.data_root, model.spec, args.limit)]
-        used = [p for p in used if (p.window.valid.sum(-1) >= MIN_S * model.spec.fs_hz).any()]
+        usable = [p for p in used if (p.window.valid.sum(-1) >= MIN_S * model.spec.fs_hz).any()]
         bar.advance(job)
         train = [p for d in HELD_OUT for p in pieces(d, args.data_root, model.spec, TRAIN_WINDOWS, "train")]
         bar.advance(job)
-        made = code_all(model, used, train, bar)
-    scores = score(model, made)
-    rows = summarised(scores, KEYS, METRICS, {})
+        made = code_all(model, usable, train, bar)
+    refused: Counter[tuple[Any, ...]] = Counter()
+    scores = score(model, made, refused)
+    rows = summarised(scores, KEYS, METRICS, refused)
     result = run.save(
         args.out / "rate_distortion.json", "rate_distortion", rows, args.model,
-        summary(used) | {"floors fitted on": summary(train)},
+        summary(usable) | {"floors fitted on": summary(train)},
         methods=METHODS, metrics={k: m.meaning for k, m in METRICS.items()}, clean=CLEAN_RULE,
+        windows_without_1_s=len(used) - len(usable),
         differences=differences(scores), falling=falling(rows), codebooks=codebooks(made.code, model),
         depth_cost=[
             {"channel": channel, "rate": _name(rate), "bits_per_second": round(cost[c], 2)}
@@ -118,8 +121,11 @@ def _name(rate: float | None) -> str:
     return "all levels" if rate is None else f"{rate:g}"
 
 
-def score(model: Model, made: Coded) -> list[Score]:
-    """One dict a window, channel, rate and method, by set and for all five together."""
+def score(model: Model, made: Coded, refused: Counter[tuple[Any, ...]]) -> list[Score]:
+    """One dict a window, channel, rate and method, by set and for all five together.
+
+    Refused: a channel with less than 1 s of signal, or a constant one.
+    """
     out = []
     per_second = codes.bits_per_code(model) / model.spec.token_s
     for (method, rate), drawn in made.drawn.items():
@@ -127,7 +133,10 @@ def score(model: Model, made: Coded) -> list[Score]:
             for c, channel in enumerate(MODALITIES):
                 known_N, seen_S = piece.window.valid[c], made.code.coded[i, c]
                 true = piece.window.values[c][known_N]
+                if not known_N.any():
+                    continue
                 if known_N.sum() < MIN_S * model.spec.fs_hz or true.std() == 0:
+                    refused.update((place, channel, _name(rate), method) for place in (piece.dataset, ALL))
                     continue
                 found = {"channel": channel, "rate": _name(rate), "method": method, "patient": piece.patient}
                 found |= {"window": (i, c), "prd": metrics.prd(true, drawn[i, c][known_N])}

@@ -80,7 +80,7 @@ def main() -> None:
         args.out / "zero_shot.json", "zero_shot", rows, args.model,
         summary(usable) | {"floors fitted on": summary(train)},
         methods=METHODS, metrics={k: m.meaning for k, m in METRICS.items()}, targets=TARGETS, ruler=RULER,
-        clean=CLEAN_RULE, bits_per_second=round(full_rate(model), 3),
+        clean=CLEAN_RULE, bits_per_second=round(full_rate(model), 3), windows_without_1_s=len(used) - len(usable),
         differences=paired(scores, KEYS[:3], METRICS, pairs),
     )  # fmt: skip
     show(result)
