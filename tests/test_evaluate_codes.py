@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
