@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import wfdb
 
 from cardiofm.data.prepare import prepare
+from cardiofm.data.store import ABSENT, MANIFEST, file_hash
 
 SETS = ("challenge-2015", "challenge-2017")
 
@@ -47,7 +51,32 @@ def paired_datasets(root: Path, patients: int = 12, seconds: float = 60.0) -> Pa
     return root
 
 
-def small_store(folder: Path, patients: int = 12) -> Path:
-    """A store of that many patients, a minute each, below `folder`; its sources lie beside it."""
-    prepare(["challenge-2015"], paired_datasets(folder / "data", patients), folder / "store")
+def single_datasets(root: Path, patients: int = 6, seconds: float = 60.0) -> Path:
+    """`root` with hand-held records of one ECG each."""
+    held = root / "challenge-2017" / "1.0.0" / "training"
+    for i in range(1, patients + 1):
+        write(held / "A00" / f"A0000{i}.hea", 300.0, {"ECG": ("mV", heart(seconds, 300.0, i + 200))})
+    (held / "REFERENCE-v3.csv").write_text("".join(f"A0000{i},N\n" for i in range(1, patients + 1)))
+    return root
+
+
+def small_store(folder: Path, sets: tuple[str, ...] = SETS) -> Path:
+    """A store of 12 patients with ECG and PPG and of 6 with ECG, a minute each and a shard a dataset, in `folder`."""
+    source = single_datasets(paired_datasets(folder / "data"))
+    prepare(sets, source, folder / "store")
     return folder / "store"
+
+
+def without_a_valid_sample(store: Path) -> None:
+    """Make every sample of the store one that was not recorded; hashes and all else stay right."""
+    manifest = json.loads((store / MANIFEST).read_text())
+    for shard in manifest["shards"]:
+        path = store / shard["file"]
+        table = pq.read_table(path)
+        for name in ("ecg", "ppg"):
+            none = [None if x is None else [ABSENT] * len(x) for x in table[name].to_pylist()]
+            at = table.schema.get_field_index(name)
+            table = table.set_column(at, name, pa.array(none, table.schema.field(name).type))
+        pq.write_table(table, path)
+        shard["sha256"] = file_hash(path)
+    (store / MANIFEST).write_text(json.dumps(manifest))

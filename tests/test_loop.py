@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +18,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cardiofm.config import ConfigError
+from cardiofm.data.store import Store
 from cardiofm.signals import CheckpointError, SignalError, TrainingError
+from cardiofm.train.batches import BatchConfig, Batches
 from cardiofm.train.loop import LoopConfig, adamw, faster_precision, fit, learning_rate, step_seed
 from cardiofm.train.resume import State
-from small_run import LOOP, SmallObjective, save_nothing, small_batches
+from small_run import LOOP, SPEC, SmallObjective, save_nothing, small_batches
+from small_store import small_store
 
 SCRIPT = Path(__file__).parent / "small_run.py"
 
@@ -133,6 +139,111 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_and_keeps_the_last_good_sta
     assert all(torch.isfinite(t).all() for t in kept.values())
     assert json.loads((tmp_path / "last" / "training.json").read_text())["step"] == 6
     assert train(tmp_path).step == 20
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def corrupted(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(20_000)
+        file.write(bytes(64))
+
+
+class Harming(SmallObjective):
+    """Does something at step 6, while the run goes on."""
+
+    def __init__(self, harm: Callable[[], object]) -> None:
+        super().__init__()
+        self.harm = harm
+
+    def forward(self, batch, step):
+        if step == 6:
+            self.harm()
+        return super().forward(batch, step)
+
+
+def from_store(folder: Path) -> Batches:
+    """Batches of real shards, each read again as soon as the other one was needed."""
+    return Batches(Store(folder, cache_mb=0.001), SPEC, BatchConfig(size=8), LOOP.seed)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return small_store(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def whole_of_store(store, tmp_path_factory) -> Path:
+    """The folder of a run on real shards that nothing disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert train(out, batches=from_store(store)).step == 20
+    return out
+
+
+@pytest.mark.parametrize("harm", [truncated, corrupted, Path.unlink])
+@pytest.mark.parametrize("name", ["challenge-2015-0000.parquet", "challenge-2017-0000.parquet"])
+def test_a_shard_harmed_while_the_run_goes_on_is_named_and_after_its_repair_the_bits_are_the_same(
+    tmp_path, store, whole_of_store, harm, name
+):
+    shutil.copytree(store, tmp_path / "store")
+    out, shard = tmp_path / "out", tmp_path / "store" / name
+    with pytest.raises(
+        TrainingError, match=rf"step \d+ must have its batch: shard {name} .* is kept in .*last"
+    ) as told:
+        train(out, Harming(lambda: harm(shard)), from_store(tmp_path / "store"))
+    done = json.loads((out / "last" / "training.json").read_text())["step"]
+    assert done > 6
+    assert f"step {done} must" in str(told.value)
+    with pytest.raises((SignalError, TrainingError), match=name):  # nor does it start again before the repair
+        train(out, batches=from_store(tmp_path / "store"))
+    shutil.copy(store / name, shard)
+    assert train(out, batches=from_store(tmp_path / "store")).step == 20
+    assert curve(out) == curve(whole_of_store)
+    assert same_tensors(out, whole_of_store)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 4 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Write until there is no space."""
+    with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        for size in (65536, 4096, 1):
+            with suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+
+
+def test_a_disk_filled_while_the_run_goes_on_keeps_the_checkpoint_and_the_log(small_disk, whole):
+    out = small_disk / "out"
+    with pytest.raises(TrainingError, match=r"step 7 must .*(No space left|os error 28).* is kept .*: free space"):
+        train(out, Harming(lambda: fill(small_disk)))
+    assert json.loads((out / "last" / "training.json").read_text())["step"] == 6
+    assert [line["step"] for line in curve(out)] == [3, 6]
+    (small_disk / "filler").unlink()
+    assert train(out).step == 20
+    assert curve(out) == curve(whole)
+    assert same_tensors(out, whole)
+
+
+def test_a_parameter_that_is_not_a_number_stops_at_that_step_names_its_recordings_and_is_not_kept(tmp_path, whole):
+    poisoned = Harming(lambda: [p.data.fill_(float("nan")) for p in poisoned.parameters()])
+    with pytest.raises(TrainingError, match=r"found loss = nan at step 6 on (both|ecg|ppg)/r\d+"):
+        train(tmp_path, poisoned)
+    assert train(tmp_path).step == 20
+    assert curve(tmp_path) == curve(whole)
+    assert same_tensors(tmp_path, whole)
 
 
 def test_an_error_of_the_data_comes_through_and_keeps_the_checkpoint(tmp_path):
