@@ -7,21 +7,21 @@ from typing import Any
 from cardiofm.evaluate.tables.markdown import behind, header, line, number
 
 _COLUMNS = (
-    ("PRD at 64 bit/s, ECG", "codec_prd", "ecg", "ecg", 1),
-    ("PPG", "codec_prd", "ppg", "ppg", 1),
-    ("gap r without echo, ECG", "gap_r_no_echo", "ecg", "both", 3),
-    ("PPG", "gap_r_no_echo", "ppg", "both", 3),
-    ("r across, ECG", "across_r", "ecg", "ppg", 3),
-    ("PPG", "across_r", "ppg", "ecg", 3),
-    ("guess, nats", "guess", "both", "both", 3),
-    ("PTB-XL AUROC", "diagnosis_auroc", "ecg", "ecg", 3),
-    ("alarm AUROC", "alarm_auroc", "both", "both", 3),
+    ("PRD at 64 bit/s, ECG", ("codec_prd", "ecg", "ecg"), 1),
+    ("PPG", ("codec_prd", "ppg", "ppg"), 1),
+    ("gap r without echo, ECG", ("gap_r_no_echo", "ecg", "both"), 3),
+    ("PPG", ("gap_r_no_echo", "ppg", "both"), 3),
+    ("r across, ECG", ("across_r", "ecg", "ppg"), 3),
+    ("PPG", ("across_r", "ppg", "ecg"), 3),
+    ("guess, nats", ("guess", "both", "both"), 3),
+    ("PTB-XL AUROC", ("diagnosis_auroc", "ecg", "ecg"), 3),
+    ("alarm AUROC", ("alarm_auroc", "both", "both"), 3),
 )
 
 
 def ablations(result: dict[str, Any]) -> list[str]:
     """A row for each variant: the full model's values, then paired differences to it; bold where away from 0."""
-    by = {(r["variant"], r["metric"], r["channel"], r["shown"]): r for r in result["rows"]}
+    by = {(r["variant"], (r["metric"], r["channel"], r["shown"])): r for r in result["rows"]}
     full = result["runs"]["full"]
     lines = [
         f"**Ablations**: `tiny` models, the same {full['step']} steps ({full['hours_seen']:.0f} h), each without one "
@@ -32,7 +32,7 @@ def ablations(result: dict[str, Any]) -> list[str]:
         *header(("variant", *(c[0] for c in _COLUMNS))),
     ]
     for name, text in result["variants"].items():
-        cells = [_cell(by.get((name, *key)), digits) for _, *key, digits in _COLUMNS]
+        cells = [_cell(by.get((name, key)), digits) for _, key, digits in _COLUMNS]
         lines.append(line((text, *cells)))
     return [*lines, "", behind("ablations", result)]
 

@@ -17,10 +17,8 @@ def training_speed(result: dict[str, Any]) -> list[str]:
         "",
         *header(("model", "work", "windows/s", "GFLOP a window", "share, own shapes", "share, 2048²", "waiting")),
     ]
-    for r in result["rows"]:
-        if r["threads"] == most and r["precision"] == "bf16":
-            lines.append(line((r["model"], r["what"], *_cells(r))))
-    return [*lines, "", behind("training_speed", result)]
+    shown = [r for r in result["rows"] if r["threads"] == most and r["precision"] == "bf16"]
+    return [*lines, *(line((r["model"], r["what"], *_cells(r))) for r in shown), "", behind("training_speed", result)]
 
 
 def _cells(r: dict[str, Any]) -> tuple[str, ...]:
