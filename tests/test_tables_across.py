@@ -1,0 +1,58 @@
+"""The sections on one signal from the other and on damage: every number of a row that is shown stands in them."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from cardiofm.evaluate.bootstrap import Interval
+from cardiofm.evaluate.run import row
+from cardiofm.evaluate.tables.across import across
+from cardiofm.evaluate.tables.robustness import robustness
+
+SAID = {"model": {"name": "base", "sha256": "ab" * 32, "step": 7}, "command": "python benchmarks/x.py"}
+
+
+def _row(value: float, **keys: Any) -> dict[str, Any]:
+    return row(Interval(value, value - 0.01, value + 0.01, 5, 6), 4, **keys)
+
+
+def test_across_shows_each_pair_of_scores_with_its_count():
+    names = {"set": "bidmc", "channel": "ppg"}
+    metrics = {"r": 0.11, "r_lag": 0.22, "f1_50": 0.33, "f1_50_lag": 0.44, "cycle_r": 0.55, "cycle_r_aligned": 0.66}
+    rows = [_row(v, **names, method="model", metric=m, refused=3) for m, v in metrics.items()]
+    rows.append(_row(0.77, **names, method="pat", metric="r", refused=3))
+    control = _row(0.88, **names, difference="model - mis-paired", metric="r_lag")
+    text = "\n".join(across({**SAID, "rows": rows, "differences": [control]}))
+    for value in (*metrics.values(), 0.88):
+        assert f"{value:.2f}" in text
+        assert f"[{value - 0.01:.2f}, {value + 0.01:.2f}]" in text
+    assert "0.77 / –" in text
+    assert text.count("5, 6 (3)") == 3
+    widths = {ln.count("|") for ln in text.splitlines() if ln.startswith("|")}
+    assert len(widths) == 2  # two tables, each even
+
+
+def test_robustness_shows_the_three_ways_and_the_ablation_only_where_there_is_one():
+    names = {"task": "heart rate", "set": "bidmc", "channel": "ecg", "kind": "noise", "level": -6.0}
+    names |= {"metric": "error_bpm", "refused": 0}
+    given = ("both", "clean alone", "damaged alone")
+    rows = [_row(10.0 * i + 1, **names, given=g, method="model") for i, g in enumerate(given)]
+    result = {**SAID, "rows": rows, "never_worse": {"compared": 4, "worse": [{}]}}
+    text = "\n".join(robustness(result))
+    assert "| **1.0** [1.0, 1.0] | 11.0 [11.0, 11.0] | 21.0 [21.0, 21.0] | – | 5 (0) |" in text
+    assert "1 of 4 comparisons" in text
+    assert "no cross-modal" not in text
+    rows.append(_row(31.0, **names, given="both", method="no-cross"))
+    assert "| 31.0 [31.0, 31.0] |" in "\n".join(robustness(result))
+    shown = [ln for ln in robustness(result) if ln.startswith("| heart rate")]
+    assert len(shown) == 1  # what was not measured has no row
+
+
+def test_every_point_of_the_robustness_section_is_one_that_the_benchmark_makes():
+    from cardiofm.evaluate.robustness import CUT, SNR_DB
+    from cardiofm.evaluate.tables.robustness import _SHOWN
+
+    made = {*product(["noise"], SNR_DB), *product(["cut"], CUT)}
+    assert {(kind, level) for _, _, _, kind, level, _, _ in _SHOWN} <= made
+    assert len(_SHOWN) <= 12
