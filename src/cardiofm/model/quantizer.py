@@ -36,7 +36,7 @@ class QuantizerConfig:
     decay: float = 0.98  # of the moving averages behind the codebooks
     dead: float = 0.2  # a code used less than this share of uniform use is replaced
     adaptive: bool = True  # False: every block has the same depths to within one level (ablation)
-    bypass: bool = False  # True: latents are drawn unquantized, codebooks only name what to guess (ablation)
+    bypass: bool = False  # True: latents are drawn unquantized (ablation)
 
 
 class Quantized(NamedTuple):

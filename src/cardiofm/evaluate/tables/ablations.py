@@ -42,7 +42,7 @@ def _cell(row: dict[str, Any] | None, digits: int) -> str:
         return "–"
     d = row.get("difference")
     if d is None:
-        return number(row["value"], digits)
+        return number(row["value"], digits) if row["variant"] == "full" else "–"
     mark = "**" if d["low"] * d["high"] > 0 else ""
     sign = "+" if d["value"] > 0 else ""
     return f"{mark}{sign}{number(d['value'], digits)}{mark} [{number(d['low'], digits)}, {number(d['high'], digits)}]"
