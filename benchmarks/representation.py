@@ -103,17 +103,16 @@ def draw(result: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    signs = {"MAE, years": -1}
     shown = [d for d in result["differences"] if d["metric"] in ("macro-AUROC", "AUROC")]
     names = list(dict.fromkeys(f"{d['set']}: {d['task']}" for d in shown))
     pairs = list(tasks.PAIRS)
     figure, axes = plt.subplots(1, len(pairs), figsize=(3.4 * len(pairs), 0.42 * len(names) + 1.6), sharey=True)
     for axis, pair in zip(np.atleast_1d(axes), pairs, strict=True):
         for d in (d for d in shown if d["difference"] == pair):
-            at, sign = names.index(f"{d['set']}: {d['task']}"), signs.get(d["metric"], 1)
+            at = names.index(f"{d['set']}: {d['task']}")
             color = "#1a7f5a" if (d["low"] or 0) > 0 else "#b3261e" if (d["high"] or 0) < 0 else "#555555"
             axis.plot([d["low"], d["high"]], [at, at], color=color, linewidth=2)
-            axis.plot(sign * d["value"], at, "o", color=color, markersize=5)
+            axis.plot(d["value"], at, "o", color=color, markersize=5)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_title(pair.replace(" - ", "\n− ", 1), fontsize=9)
         axis.set_xlabel("difference of AUROC", fontsize=8)
