@@ -10,18 +10,24 @@ import json
 from pathlib import Path
 
 from cardiofm.evaluate.run import ROOT
+from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
 from cardiofm.evaluate.tables.gaps import gaps
 from cardiofm.evaluate.tables.rate_distortion import rate_distortion
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.evaluate.tables.retrieval import retrieval
 from cardiofm.evaluate.tables.robustness import robustness
+from cardiofm.evaluate.tables.scaling import scaling
 from cardiofm.evaluate.tables.throughput import throughput
+from cardiofm.evaluate.tables.training_speed import training_speed
 from cardiofm.evaluate.tables.zero_shot import zero_shot
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
-SECTIONS = (zero_shot, rate_distortion, gaps, across, robustness, representation, retrieval, throughput)
+SECTIONS = (
+    *(zero_shot, rate_distortion, gaps, across, robustness, representation, retrieval),
+    *(ablations, scaling, throughput, training_speed),
+)
 
 
 def render(results_dir: str | Path) -> str:
