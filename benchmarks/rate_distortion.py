@@ -1,7 +1,7 @@
 """What a bit buys: PRD by rate from one model, adaptive against uniform depth and a classical coder, and codebook use.
 
 Writes results/rate_distortion.json and results/rate_distortion.png, on windows of five sets that were never trained on.
-Uniform depth is the same model with as many bits in every window, all tokens equally deep to within one level. The rate
+Uniform depth is the same model with as many bits in every window, all blocks of tokens alike within one code. The rate
 counts the codes; what it costs to say how deep each token is stands beside, and "paid" gives that to uniform depth too.
 """
 
