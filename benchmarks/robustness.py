@@ -52,7 +52,7 @@ KEYS: tuple[str, ...] = ("task", "set", "channel", "kind", "level", "given", "me
 
 def main() -> None:
     """Fit the probes, damage, draw, score, print the table, write the results and the picture."""
-    parser = run.parser(__doc__, 40, "windows of each dataset, one a patient where there are as many")
+    parser = run.parser(__doc__, 24, "windows of each dataset, one a patient where there are as many")
     parser.add_argument("--without-cross", metavar="MODEL_FOLDER", help="also score this model, as method no-cross")
     args = parser.parse_args()
     models = {"model": load(args.model, backend=args.backend, threads=args.threads)}
@@ -108,7 +108,7 @@ def scored(
             made = robustness.outputs(model, [view for *_, view in own])
             for piece, damage, given, view in own:
                 output = made[id(view)]
-                keys = {"set": piece.dataset, "patient": piece.patient, "window": piece.record, "method": name}
+                keys = {"set": piece.dataset, "patient": piece.patient, "method": name}
                 keys |= {"window": f"{piece.record} {piece.window.start_s:.3f}"} | robustness.named(damage, given)
                 for way, wave_CN in robustness.waves_of(damage, given, output).items():
                     if way != "low rate" or name == "model":
