@@ -194,6 +194,36 @@ def test_errors_name_what_is_wrong():
         BatchConfig(weights={"a": -1.0})
 
 
+def test_a_batch_names_its_recordings_and_those_with_a_number_that_is_not_finite():
+    batches = plain(SmallStore(), paired_share=1.0)
+    batch = batches(0)
+    assert len(batch.records) == 4
+    assert batches(0, 1, 2).records == batch.records[2:]
+    assert set(batch.suspects()) == set(batch.records)
+    batch.x_BCN[5, 0, 17] = float("nan")
+    assert batch.suspects() == (batch.records[2],)
+
+
+def test_a_process_without_a_valid_sample_goes_on_while_another_has_one():
+    class Half(SmallStore):
+        def read(self, i):
+            window = super().read(i)
+            window.valid[:] &= i not in empty
+            return window
+
+    empty: set[int] = set()
+    rows = [int(name.split("/r")[1]) for name in plain(Half(), paired_share=1.0)(0).records]
+    empty |= set(rows[2:]) - set(rows[:2])
+    assert empty
+    batches = plain(Half(), paired_share=1.0)
+    assert batches(0).valid_BCN.any()
+    assert not batches(0, 3, 4).valid_BCN.any()
+    empty |= set(rows)
+    for rank in range(4):
+        with pytest.raises(SignalError, match="found none at step 0 in both/r"):
+            batches(0, rank, 4)
+
+
 def test_a_store_without_noise_is_fine():
     store = SmallStore()
     store.manifest = {}

@@ -57,6 +57,17 @@ def test_tensorboard_can_read_the_values(tmp_path):
     assert [(e.step, e.value) for e in read.Scalars("loss")] == [(3, 0.5)]
 
 
+def test_points_after_the_checkpoint_give_way_when_a_run_goes_on(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for start, values in ((0, {1: 0.9, 2: 0.8, 3: 0.7}), (2, {3: 0.5, 4: 0.4})):
+        with Journal(tmp_path, steps=9, start=start) as told:
+            for step, loss in values.items():
+                told.write({"step": step, "loss": loss})
+    read = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    assert [(e.step, round(e.value, 3)) for e in read.Scalars("loss")] == [(1, 0.9), (2, 0.8), (3, 0.5), (4, 0.4)]
+
+
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, capfd):
     with Journal(None, steps=9, start=0) as told:
         told.tick(1, 0.5, windows=8)

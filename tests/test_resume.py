@@ -87,6 +87,19 @@ def test_a_disk_that_is_full_for_the_model_folder_keeps_it_too(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("what", ["weight", "moment of the optimizer"])
+def test_numbers_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path, what):
+    recover(tmp_path)
+    net, optimizer = trained()
+    save_training(tmp_path, net, optimizer, State(seed=0, step=3), write)
+    tensor = net[0].weight.data if what == "weight" else optimizer.state[net[0].weight]["exp_avg_sq"]
+    tensor[0, 0] = float("inf")
+    with pytest.raises(TrainingError, match=r"step 4 must be finite, found a number in (objective|optimizer)/.* kept"):
+        save_training(tmp_path, net, optimizer, State(seed=0, step=4), write)
+    assert [p.name for p in tmp_path.iterdir()] == ["last"]
+    assert load_training(tmp_path / "last", net, optimizer, 0).step == 3
+
+
 @pytest.mark.parametrize("moment", ["writing", "old moved away", "new in place"])
 def test_whenever_a_save_is_cut_off_a_complete_checkpoint_is_found(tmp_path, moment):
     recover(tmp_path)

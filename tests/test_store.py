@@ -19,22 +19,9 @@ from cardiofm.data.quality import quality
 from cardiofm.data.store import ABSENT, Store, encode
 from cardiofm.data.windows import cut
 from cardiofm.signals import MODALITIES, InputSpec, SignalError
+from small_store import SETS, write
 
 RNG = np.random.default_rng(0)
-
-
-def write(header: Path, fs_hz: float, channels: dict[str, tuple[str, np.ndarray]]) -> None:
-    header.parent.mkdir(parents=True, exist_ok=True)
-    units, signals = zip(*channels.values(), strict=True)
-    wfdb.wrsamp(
-        header.stem,
-        fs=fs_hz,
-        units=list(units),
-        sig_name=list(channels),
-        p_signal=np.stack(signals, 1),
-        fmt=["16"] * len(units),
-        write_dir=str(header.parent),
-    )
 
 
 def heart(seconds: float, fs_hz: float) -> np.ndarray:
@@ -59,9 +46,6 @@ def home(tmp_path: Path) -> Path:
     write(held / "A00" / "A00005.hea", 300.0, {"ECG": ("mV", np.zeros(3000))})
     (held / "REFERENCE-v3.csv").write_text("".join(f"A0000{i},N\n" for i in range(1, 6)))
     return tmp_path / "data"
-
-
-SETS = ("challenge-2015", "challenge-2017")
 
 
 @given(hnp.arrays(np.float32, 50, elements=st.floats(-1e6, 1e6, width=32)), hnp.arrays(np.bool_, 50))
@@ -200,6 +184,30 @@ def test_a_damaged_shard_is_named(home, tmp_path):
         Store(tmp_path / "out")
     prepare(SETS, home, tmp_path / "out")
     assert shard.read_bytes() == content
+
+
+@pytest.mark.parametrize("how", ["in place", "away", "away and back"])
+def test_a_shard_that_changes_under_an_open_store_is_seen_when_it_is_read_again(home, tmp_path, how):
+    prepare(SETS, home, tmp_path / "out")
+    store = Store(tmp_path / "out", cache_mb=0.001)
+    shard = tmp_path / "out" / "challenge-2017-0000.parquet"
+    content = shard.read_bytes()
+    i = int(np.flatnonzero(store.rows["dataset"] == "challenge-2017")[0])
+    before = store.read(i).values
+    store.read(0)  # the other shard takes its place in the cache
+    if how == "in place":
+        shard.write_bytes(content[:2000] + bytes(50) + content[2050:])
+    else:
+        shard.rename(tmp_path / "elsewhere")
+    if how == "away and back":
+        shard.write_bytes(content)
+        assert np.array_equal(store.read(i).values, before)
+        return
+    found = "bytes whose hash differs" if how == "in place" else "No such file"
+    with pytest.raises(SignalError, match=rf"challenge-2017-0000\.parquet must be .*{found}"):
+        store.read(i)
+    shard.write_bytes(content)
+    assert np.array_equal(store.read(i).values, before)
 
 
 def test_other_tools_read_the_shards(home, tmp_path):
