@@ -106,8 +106,8 @@ class Pretraining(nn.Module):
         for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
             if quantized is not None:
                 latents[c], depths[c] = quantized.latent_BSE, quantized.depth_BS
-                tokens_here = cast(Tensor, tokens.visible[c]).sum()
-                commitment = commitment + pooled(quantized.commitment, tokens_here) / len(present)
+                coded_BS = model.block.coded(cast(Tensor, tokens.visible[c]))
+                commitment = commitment + pooled(quantized.commitment, coded_BS.sum()) / len(present)
                 name = ("ecg", "ppg")[c]
                 logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
                 logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
