@@ -98,10 +98,9 @@ def code_all(model: Model, used: Sequence[Piece], train: Sequence[Piece], bar: P
     job = bar.add_task("coding", total=len(RATES) + 1)
     code = encoded(model, windows, np.stack([w.valid for w in windows]))
     bar.advance(job)
-    levels = model.config["quantizer"]["levels"]
     made = Coded(used, code, {}, {}, {})
     for rate in RATES:
-        made.depth["model", rate] = depth_WCS = depths(code.worth, code.coded, mean_depth(model, rate), levels)
+        made.depth["model", rate] = depth_WCS = depths(code.worth, code.coded, mean_depth(model, rate))
         if rate is not None:
             mean_WC1 = depth_WCS.sum(-1, keepdims=True) / np.maximum(code.coded.sum(-1, keepdims=True), 1)
             made.cost[rate] = depth_cost(depth_WCS, code, model)
@@ -315,12 +314,14 @@ def picture(result: dict[str, Any], path: Path) -> None:
             label = f"{profile['rate']} bit/s"
             axis.plot(profile["offset_s"], profile["bits"], color=colour, lw=1.6, label=label)
         axis.set(xlabel=f"seconds from the {'R peak' if channel == 'ecg' else 'pulse foot'}", ylabel="bits a token")
-        axis.set_ylim(bottom=0)
-        axis.legend(fontsize=8, frameon=False, loc="upper right")
+        axis.set_ylim(0, 1.2 * axis.get_ylim()[1])
+        axis.legend(fontsize=8, frameon=False, loc="upper right", ncols=3)
         if own:
             beat = axis.twinx()
             beat.plot(own[0]["offset_s"], own[0]["wave_z"], color="0.5", lw=1.0)
             beat.set_yticks([])
+            low, high = beat.get_ylim()
+            beat.set_ylim(low, high + 0.2 * (high - low))
             axis.set_title(f"bits under {own[0]['beats']} beats; grey: the average beat", fontsize=10, loc="left")
     figure.savefig(path, dpi=110)
     plt.close(figure)
