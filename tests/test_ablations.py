@@ -11,9 +11,10 @@ from torch import Tensor
 
 from cardiofm.model.cardiofm import CardioFM, ModelConfig
 from cardiofm.model.decoder import DecoderConfig
+from cardiofm.model.encoded import depths
 from cardiofm.model.encoder import EncoderConfig
 from cardiofm.model.layers import LOOKING, SecondsRotary, View
-from cardiofm.model.quantizer import QuantizerConfig, even_worth, water_fill
+from cardiofm.model.quantizer import QuantizerConfig, even_worth
 from cardiofm.train.batches import Batch, BatchConfig, Batches
 from cardiofm.train.objectives import ObjectiveConfig, Pretraining
 from small_run import SPEC, SmallStore
@@ -105,7 +106,7 @@ def test_uniform_depth_differs_by_one_level_at_most_and_keeps_the_budget() -> No
             assert made is not None
             block = made.depth_BS.unflatten(1, (-1, QUANTIZER.group))
             assert (block.amax(1) - block.amin(1)).max() <= 1
-            assert made.depth_BS.mean().item() == pytest.approx(mean_depth, abs=0.05)
+            assert made.depth_BS.mean().item() == pytest.approx(mean_depth, abs=0.15)
     adaptive = small().quantize(tokens, torch.full((2,), 1.0))[0]
     assert adaptive is not None
     assert adaptive.depth_BS.max() - adaptive.depth_BS.min() > 1
@@ -113,13 +114,14 @@ def test_uniform_depth_differs_by_one_level_at_most_and_keeps_the_budget() -> No
 
 def test_even_worth_gives_every_block_the_same_and_any_stretch_its_share() -> None:
     coded_BS = torch.ones(2, 1000).bool()
-    worth_BS = torch.randn(2, 1000, generator=torch.Generator().manual_seed(7)) + 3 * (torch.arange(1000) % 5 == 0)
-    even_BS = even_worth(worth_BS, coded_BS, 5)
-    depth_BS = (water_fill(even_BS, coded_BS, torch.tensor([0.5, 2.0]), 8) - 0.5).ceil()
+    first = torch.randn(2, 1000, 1, generator=torch.Generator().manual_seed(7))
+    worth_BSQ = first + 3 * (torch.arange(1000) % 5 == 0)[:, None] - 2 * torch.arange(8)
+    even_BSQ = even_worth(worth_BSQ, coded_BS, 5)
+    depth_BS = torch.from_numpy(depths(even_BSQ.numpy(), coded_BS.numpy(), np.array([[0.5], [2.0]])))
     block = depth_BS.unflatten(1, (-1, 5))
     assert (block.amax(1) - block.amin(1)).max() <= 1
     assert (block[..., 0] > block[..., 1]).float().mean() > 0.95
-    share = depth_BS[0].unfold(-1, 100, 5).mean(-1)
+    share = depth_BS[0].float().unfold(-1, 100, 5).mean(-1)
     assert share.min() > 0.4
     assert share.max() < 0.6
 

@@ -41,7 +41,7 @@ def close(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-3) -> None:
 @pytest.mark.parametrize("present", [(0, 1), (0,), (1,)])
 def test_torch_and_onnx_agree(onnx: OnnxBackend, torch: TorchBackend, batch: int, present: tuple[int, ...]) -> None:
     a, b = torch.encode(*windows(batch), present), onnx.encode(*windows(batch), present)
-    for field in ("embedding", "tokens", "seen", "worth", "offset", "scale"):
+    for field in ("embedding", "tokens", "seen", "coded", "worth", "offset", "scale"):
         close(getattr(a, field), getattr(b, field))
     assert (a.codes == b.codes)[a.seen].mean() > 0.99
     assert a.codes.dtype == b.codes.dtype == np.int64

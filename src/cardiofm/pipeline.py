@@ -243,7 +243,6 @@ class Model:
 
     def _draw(self, record: Record, hidden: Hidden, bits_per_second: float | None, batch: int) -> Iterator[_Drawn]:
         """The overlapping windows of a record, drawn from codes, or from tokens where something is hidden."""
-        levels = self.config["quantizer"]["levels"]
         mean_depth = math.inf if bits_per_second is None else bits_per_second * self.spec.token_s / self._bits_per_code
         if not mean_depth > 0:
             raise SignalError(f"bits_per_second must be above 0, found {bits_per_second:g}")
@@ -251,7 +250,7 @@ class Model:
         pairs = self._windows(record, hop_s, hidden)
         while some := list(islice(pairs, batch)):
             code = self._encode([window for window, _ in some])
-            depth_BCS = depths(code.worth, code.coded, mean_depth, levels)
+            depth_BCS = depths(code.worth, code.coded, mean_depth)
             if hidden.none:
                 drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.coded)
             else:

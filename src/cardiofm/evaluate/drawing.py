@@ -52,11 +52,10 @@ def through_codes(
     batch: int = 16,
 ) -> list[NDArray[np.float32]]:
     """Both waveforms `(B, C, N)` from the codes, once for each rate in bit/s a channel (None: all levels)."""
-    book = model.config["quantizer"]
     drawn = [np.zeros(visible_BCN.shape, np.float32) for _ in rates]
     for at, code in _encoded(model, windows, visible_BCN, batch):
         for out, rate in zip(drawn, rates, strict=True):
-            depth_BCS = depths(code.worth, code.coded, mean_depth(model, rate), book["levels"])
+            depth_BCS = depths(code.worth, code.coded, mean_depth(model, rate))
             out[at] = model.backend.decode(code.codes, depth_BCS, code.coded)
             _to_units(out, at, code, windows, visible_BCN)
     return drawn
@@ -93,11 +92,12 @@ def uniform_depths(model: Model, code: Encoded, mean: NDArray[np.floating]) -> N
     block to block is taken away; what is left over is spread evenly over the blocks.
     """
     book = model.config["quantizer"]
-    worth, coded = (a.reshape(*a.shape[:-1], -1, book["group"]) for a in (code.worth, code.coded))
-    place = (worth * coded).sum(-2, keepdims=True) / np.maximum(coded.sum(-2, keepdims=True), 1)
-    turn = (np.arange(worth.shape[-2]) * 0.6180339887 % 1.0 - 0.5)[:, None]  # never repeats and fills evenly
-    even = (place + turn).reshape(code.worth.shape)
-    return depths(even, code.coded, mean, book["levels"])
+    blocks = (*code.coded.shape[:-1], -1, book["group"])
+    worth, coded = code.worth.reshape(*blocks, code.worth.shape[-1]), code.coded.reshape(*blocks, 1)
+    place = (worth * coded).sum(-3, keepdims=True) / np.maximum(coded.sum(-3, keepdims=True), 1)
+    turn = np.arange(worth.shape[-3]) * 0.6180339887 % 1.0 - 0.5  # never repeats and fills evenly
+    even = (place + 0.02 * turn[:, None, None]).reshape(code.worth.shape)
+    return depths(even, code.coded, mean)
 
 
 def unit(window: Window, visible_CN: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

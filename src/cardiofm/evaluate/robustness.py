@@ -175,7 +175,7 @@ def outputs(model: Model, given: Sequence[View]) -> dict[int, Output]:
     rows = np.array([i for i, view in enumerate(unique) if view.coded], np.int64)
     for name, rate in (("all levels", None), ("low rate", LOW_RATE)) if len(rows) else ():
         part = code.rows(rows)
-        depth_BCS = depths(part.worth, part.seen, mean_depth(model, rate), model.config["quantizer"]["levels"])
+        depth_BCS = depths(part.worth, part.coded, mean_depth(model, rate))
         for i, wave_CN in zip(rows, decoded(model, part, depth_BCS), strict=True):
             waves[i][name] = wave_CN
     return {id(view): Output(code.embedding[i], waves[i]) for i, view in enumerate(unique)}

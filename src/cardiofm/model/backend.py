@@ -40,18 +40,14 @@ class Encode(nn.Module):
     def _stream(self, tokens: Tokens, c: int) -> list[Tensor]:
         z_BSD, seen_BS = cast(Tensor, tokens.z[c]), cast(Tensor, tokens.visible[c])
         quantizer = cast(AdaptiveRVQ, self.model.quantizer[c])
-        latent = self.model.latent(tokens, c)
-        residual, codes = latent, []
-        for q in range(quantizer.config.levels):
-            codes.append(quantizer.nearest(residual, q))
-            residual = residual - quantizer.vectors(codes[-1], q)
+        codes_BSQ, error_BSQ = quantizer.search(self.model.latent(tokens, c))
         return [
             z_BSD,
             cast(Tensor, tokens.patches[c]),
             seen_BS,
             self.model.block.coded(seen_BS),
-            torch.stack(codes, dim=-1),
-            self.model.importance(tokens, latent, c),
+            codes_BSQ,
+            self.model.importance(tokens, error_BSQ, c),
         ]
 
 

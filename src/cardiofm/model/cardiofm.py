@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
@@ -20,10 +20,10 @@ from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.model.checkpoint import WEIGHTS, read_config, write_config
 from cardiofm.model.decoder import Decoder, DecoderConfig
 from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
-from cardiofm.model.quantizer import AdaptiveRVQ, Blocks, Quantized, QuantizerConfig, even_worth, water_fill
+from cardiofm.model.quantizer import AdaptiveRVQ, Blocks, Quantized, QuantizerConfig, even_worth, log_gains, water_fill
 from cardiofm.signals import CheckpointError, InputSpec
 
-# What the encoder adds to a token's own cosine transform, and to the worth that follows its energy, starts small and
+# What the encoder adds to a token's own cosine transform, and to the measured worth of its levels, starts small and
 # moves slowly, so that the codebooks can follow; without it the latents fell into one dimension (docs/log.md).
 ADDED = 0.1
 
@@ -75,7 +75,9 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
             with torch.autocast(z_BSD.device.type, enabled=False):  # eight bits of mantissa would be the error floor
                 latent_BSE = self.latent(tokens, c)
                 coded_BS = self.block.coded(seen_BS)
-                depth_BS = water_fill(self.importance(tokens, latent_BSE, c), coded_BS, mean_depth_B, levels)
+                with torch.no_grad():
+                    error_BSQ = cast(AdaptiveRVQ, self.quantizer[c]).search(latent_BSE)[1]
+                depth_BS = water_fill(self.importance(tokens, error_BSQ, c), coded_BS, mean_depth_B)
                 if full_B is not None:
                     depth_BS = torch.where(full_B[:, None], float(levels) * coded_BS, depth_BS)
                 out[c] = self.quantizer[c](latent_BSE, coded_BS, depth_BS)
@@ -88,21 +90,19 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         assert patch_BSP is not None
         return self.block(patch_BSP) + ADDED * self.to_code[channel](z_BSD.float())
 
-    def importance(self, tokens: Tokens, latent_BSE: Tensor, channel: int) -> Tensor:
-        """How many levels each token `(B, S)` is worth, centred on the mean of those that have codes.
+    def importance(self, tokens: Tokens, error_BSQ: Tensor, channel: int) -> Tensor:
+        """How much each level of each token is worth, `(B, S, Q)`, from the squared errors after 0, 1, … levels.
 
-        Rate-distortion theory gives every token levels in proportion to the log of its energy; the rest is learned.
+        Measured (`log_gains`), plus a token's learned part, the same for all of its levels.
         """
         z_BSD, seen_BS = tokens.z[channel], tokens.visible[channel]
         assert z_BSD is not None
         assert seen_BS is not None
-        coded_BS = self.block.coded(seen_BS)
-        energy_BS = torch.log(latent_BSE.square().mean(-1) + 1e-3)
-        worth_BS = ADDED * self.worth[channel](z_BSD.float())[..., 0] + self.slope[channel] * energy_BS
-        weight = coded_BS.to(worth_BS.dtype)
-        mean_B1 = (worth_BS * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp_min(1.0)
-        worth_BS = (worth_BS - mean_B1) * weight
-        return worth_BS if self.config.quantizer.adaptive else even_worth(worth_BS, coded_BS, self.block.group)
+        learned_BS1 = ADDED * self.worth[channel](z_BSD.float())
+        worth_BSQ = learned_BS1 + self.slope[channel] * log_gains(error_BSQ)
+        if self.config.quantizer.adaptive:
+            return worth_BSQ
+        return even_worth(worth_BSQ, self.block.coded(seen_BS), self.block.group)
 
     def save(self, folder: Path, provenance: dict[str, Any] | None = None, half: bool = True) -> None:
         """Write the checkpoint folder; matrices in float16 when `half`, small vectors always in float32."""

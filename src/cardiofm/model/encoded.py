@@ -21,7 +21,7 @@ class Encoded(NamedTuple):
     seen: NDArray[np.bool_]  # (B, C, S) at least half of the token's samples are visible
     coded: NDArray[np.bool_]  # (B, C, S) any token of its block is seen
     codes: NDArray[np.int64]  # (B, C, S, Q) all levels
-    worth: NDArray[np.float32]  # (B, C, S) codebook levels that the token is worth, mean 0 over the coded ones
+    worth: NDArray[np.float32]  # (B, C, S, Q) of each level of each token, never more than that of the level before it
     offset: NDArray[np.float32]  # (B, C) in the channel's unit: waveform = drawing * scale + offset
     scale: NDArray[np.float32]  # (B, C)
 
@@ -60,27 +60,25 @@ class Backend(Protocol):
 
 
 def depths(
-    worth: NDArray[np.floating], coded: NDArray[np.bool_], mean_depth: float | NDArray[np.floating], levels: int
+    worth: NDArray[np.floating], coded: NDArray[np.bool_], mean_depth: float | NDArray[np.floating]
 ) -> NDArray[np.int64]:
-    """Codebook levels `(…, S)` for each token, 0…levels, averaging at most `mean_depth` (one number, or `(…, 1)`) over
-    the coded ones.
+    """Codebook levels `(…, S)` for each token, averaging at most `mean_depth` (one number, or `(…, 1)`) over the coded
+    ones, from the worth `(…, S, Q)` of the levels.
 
-    Reverse water-filling (Cover & Thomas, Elements of Information Theory, 10.3) as in training: a level is used when
-    clip(worth - line, 0, levels) passes its middle. The line, one per window, is the lowest that the budget allows.
+    The levels of a window that are worth most are kept, as many as the budget allows (Shoham & Gersho 1988).
 
-    >>> depths(np.array([[3.0, 0.1, -3.0, 0.0]]), np.array([[True, True, True, False]]), 2.0, 8).tolist()
-    [[4, 2, 0, 0]]
+    >>> depths(np.array([[[3.0, 1.0], [0.1, 0.0], [-3.0, -4.0], [9.0, 9.0]]]), np.array([[True, True, True, False]]), 1)
+    array([[2, 1, 0, 0]])
     """
-    if np.all(mean_depth >= levels):
-        return coded * np.int64(levels)
-    worth = worth.astype(np.float64)
-    budget = mean_depth * coded.sum(-1, keepdims=True) + 1e-9
-    low, high = worth.min(-1, keepdims=True) - levels - 1.0, worth.max(-1, keepdims=True) + 1.0
-    for _ in range(40):
-        line = (low + high) / 2
-        above = _rounded(worth - line, coded, levels).sum(-1, keepdims=True) > budget
-        low, high = np.where(above, line, low), np.where(above, high, line)
-    return _rounded(worth - high, coded, levels)
+    levels = worth.shape[-1]
+    worth = np.where(coded[..., None], worth, -np.inf).astype(np.float64)
+    many = worth.reshape(*coded.shape[:-1], -1)
+    order = np.argsort(-many, axis=-1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.broadcast_to(np.arange(many.shape[-1]), order.shape), axis=-1)
+    allowed = np.floor(np.minimum(mean_depth, levels) * coded.sum(-1, keepdims=True) + 1e-9)
+    kept = (rank < allowed).reshape(worth.shape)
+    return np.cumprod(kept, axis=-1).sum(-1).astype(np.int64) * coded
 
 
 def shares(depth: NDArray[np.integer], group: int) -> NDArray[np.float32]:
@@ -91,7 +89,3 @@ def shares(depth: NDArray[np.integer], group: int) -> NDArray[np.float32]:
     """
     blocks = depth.reshape(*depth.shape[:-1], -1, group)
     return blocks.mean(-1).repeat(group, axis=-1).astype(np.float32)
-
-
-def _rounded(depth: NDArray[np.float64], coded: NDArray[np.bool_], levels: int) -> NDArray[np.int64]:
-    return np.clip(np.ceil(depth - 0.5), 0, levels).astype(np.int64) * coded

@@ -8,8 +8,9 @@ in 400 ms, but many in five times 80 ms. The first token of a block has a codebo
 
 Residual quantization with EMA codebooks (van den Oord 2017; Zeghidour 2021). The residual is detached per level and
 the straight-through estimator is applied once at the end, so every level's commitment reaches the encoder.
-Depth follows reverse water-filling: a small net says how many levels a token is worth, u; a budget (mean levels per
-token) sets one water line per window; depth = clip(u - line, 0, Q). One model thereby covers every rate.
+Depth follows what levels are worth: the log of the squared error that a level of a token takes away, measured, plus
+what a small net adds. A budget (mean levels per token) sets one line per window; a token keeps the levels above it.
+That is the greedy allocation of Shoham & Gersho (1988), and one model thereby covers every rate.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardiofm.model.layers import cosines
+
+LEAST_GAIN = 1e-4  # of the squared error of a token, in squared normalised units
+TURN = 0.02  # how far apart equal blocks are put
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,15 @@ class AdaptiveRVQ(nn.Module):
         return Quantized(
             latent_BSE, codes_BSQ, depth_BS, torch.stack(commitment).mean(), self._perplexity(codes_BSQ[valid_BS])
         )
+
+    def search(self, y_BSE: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `(B, S, Q)` of latents `(B, S, E)`, and the squared error `(B, S, Q + 1)` after 0, 1, … Q of them."""
+        residual, codes, error = y_BSE, [], [y_BSE.square().sum(-1)]
+        for q in range(self.config.levels):
+            codes.append(self.nearest(residual, q))
+            residual = residual - self.vectors(codes[-1], q)
+            error.append(residual.square().sum(-1))
+        return torch.stack(codes, dim=-1), torch.stack(error, dim=-1)
 
     def nearest(self, x_BSE: Tensor, level: int) -> Tensor:
         """Index `(B, S)`, below K, of the nearest code of that level in the token's book (squared distance)."""
@@ -238,33 +251,50 @@ def level_mask(depth_BS: Tensor, level: int) -> Tensor:
     return hard + soft - soft.detach()
 
 
-def water_fill(worth_BS: Tensor, valid_BS: Tensor, mean_depth_B: Tensor, levels: int) -> Tensor:
-    """Depth `(B, S)` = clip(worth - line, 0, levels), the line set so that valid tokens average `mean_depth`.
+def log_gains(error_BSQ: Tensor) -> Tensor:
+    """Worth `(B, S, Q)` of each level: log of the squared error it takes away, never more than the level before it.
 
-    Invalid tokens get depth 0. The line is found by bisection and carries no gradient.
+    `error (B, S, Q + 1)` is what is left after 0, 1, … Q levels.
     """
-    weight = valid_BS.to(worth_BS.dtype)
+    gain_BSQ = (error_BSQ[..., :-1] - error_BSQ[..., 1:]).clamp_min(0.0) + LEAST_GAIN
+    worth, lowest = [], gain_BSQ[..., 0]
+    for q in range(gain_BSQ.shape[-1]):
+        lowest = torch.minimum(lowest, gain_BSQ[..., q])
+        worth.append(lowest)
+    return torch.stack(worth, dim=-1).log()
+
+
+def water_fill(worth_BSQ: Tensor, valid_BS: Tensor, mean_depth_B: Tensor) -> Tensor:
+    """Depth `(B, S)`: the levels whose worth is above a line, which is set so that valid tokens average `mean_depth`.
+
+    A level within half a unit of the line counts in part, so that worth has a gradient; the line, found by bisection,
+    has none. Invalid tokens get depth 0.
+    """
+    weight = valid_BS.to(worth_BSQ.dtype)
     count_B = weight.sum(-1).clamp_min(1.0)
     with torch.no_grad():
-        low = worth_BS.amin(-1) - levels - 1.0
-        high = worth_BS.amax(-1) + 1.0
+        low, high = worth_BSQ.amin((1, 2)) - 1.0, worth_BSQ.amax((1, 2)) + 1.0
         for _ in range(24):
             line = (low + high) / 2
-            mean = ((worth_BS - line[:, None]).clamp(0, levels) * weight).sum(-1) / count_B
+            mean = (_above(worth_BSQ, line) * weight).sum(-1) / count_B
             low, high = torch.where(mean > mean_depth_B, line, low), torch.where(mean > mean_depth_B, high, line)
-    return (worth_BS - high[:, None]).clamp(0, levels) * weight
+    return _above(worth_BSQ, high) * weight
 
 
-def even_worth(worth_BS: Tensor, coded_BS: Tensor, group: int) -> Tensor:
-    """Worth `(B, S)` under which every block gets the same depths, those of its places; left-over levels are spread.
+def _above(worth_BSQ: Tensor, line_B: Tensor) -> Tensor:
+    return (worth_BSQ - line_B[:, None, None] + 0.5).clamp(0.0, 1.0).sum(-1)
 
-    A place of a block is worth its mean over the window's blocks. The blocks' turns are numbers in -0.5…0.5 that never
+
+def even_worth(worth_BSQ: Tensor, coded_BS: Tensor, group: int) -> Tensor:
+    """Worth `(B, S, Q)` under which every block gets the same depths, those of its places; left-over levels are spread.
+
+    A place of a block is worth its mean over the window's blocks. The blocks' turns are small numbers that never
     repeat and fill evenly (multiples of the golden ratio): of any stretch of blocks the right share rounds up.
     """
-    worth, weight = (t.unflatten(1, (-1, group)) for t in (worth_BS, coded_BS.to(worth_BS.dtype)))
+    worth, weight = worth_BSQ.unflatten(1, (-1, group)), coded_BS.unflatten(1, (-1, group))[..., None]
     place = (worth * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1.0)
     turn = (torch.arange(worth.shape[1], device=worth.device, dtype=torch.float32) * 0.6180339887) % 1.0 - 0.5
-    return ((place + turn[:, None]) * weight).flatten(1)
+    return (place + TURN * turn[:, None, None]).flatten(1, 2)
 
 
 def _gather(x_ME: Tensor) -> Tensor:
