@@ -137,7 +137,8 @@ def launched(devices: int) -> Fabric:
     from lightning.fabric import Fabric  # here, because it takes seconds to import
     from lightning.fabric.strategies import DDPStrategy
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     devices, machines = started_outside() or (devices, 1)
     strategy = DDPStrategy(find_unused_parameters=True) if devices * machines > 1 else "auto"
     fabric = Fabric(accelerator="auto", devices=devices, num_nodes=machines, strategy=strategy)
