@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS), help="default: all")
     args = parser.parse_args()
+    sha256 = run.checkpoint(args.model)["sha256"]
     model = load(args.model, backend=args.backend, threads=args.threads)
     rows: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
@@ -54,7 +55,7 @@ def main() -> None:
         read, ask = SETS[name]
         limit = args.limit if name == "challenge-2017" else round(args.limit * 5 / 3)
         cohort = read(args.data_root, model.spec, limit)
-        made = frozen.numbers(cohort, model, run.checkpoint(args.model)["sha256"], args.cache)
+        made = frozen.numbers(cohort, model, sha256, args.cache)
         features = {method: cohort.mean(values) for method, values in made.items()}
         for task in ask(cohort):
             found = tasks.probed(task, features)
@@ -65,6 +66,7 @@ def main() -> None:
             if task.name == "abnormal":
                 rows += [_row(one, refused) for one in _groups(cohort, task, found)]
         used += cohort.pieces()
+    frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "representation.json", "representation", rows, args.model, summary(used),
         methods=METHODS, heads=HEADS, differences=differences,

@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, help="default: all")
     args = parser.parse_args()
+    sha256 = run.checkpoint(args.model)["sha256"]
     model = load(args.model, backend=args.backend, threads=args.threads)
     rows: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
@@ -47,11 +48,12 @@ def main() -> None:
             cohort = cohorts.bidmc(args.data_root, model.spec, each=args.limit)
         else:
             cohort = cohorts.ptb_xl(args.data_root, model.spec)
-        values = frozen.numbers(cohort, model, run.checkpoint(args.model)["sha256"], args.cache)
+        values = frozen.numbers(cohort, model, sha256, args.cache)
         for more, all_of in zip(compared(values, cohort, name == "bidmc"), (rows, differences), strict=True):
             all_of += more
         used += cohort.pieces()
         records[name] = len(cohort.entries)
+    frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "retrieval.json", "retrieval", rows, args.model, summary(used), methods=METHODS,
         metrics={NEAREST: "share of windows", ANOTHER: "share of windows", ERROR: "share of pairs"}, apart_s=APART_S,

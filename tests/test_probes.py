@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 
 from cardiofm import pipeline
-from cardiofm.evaluate import cached, cohorts, identity, minirocket, probes, scores, tasks
+from cardiofm.evaluate import cached, cohorts, frozen, identity, minirocket, probes, scores, tasks
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.signals import InputSpec, Window
 
@@ -210,6 +210,12 @@ def test_numbers_are_computed_once(tmp_path):
     cached.numbers(tmp_path, "means 1", windows[:-1], means)
     cached.numbers(tmp_path, "means 2", windows[:2], means)
     assert asked == [128, 2, 1, 2]
+
+
+def test_weights_that_were_replaced_meanwhile_are_noticed():
+    frozen.unchanged("ab" * 32, "ab" * 32)
+    with pytest.raises(ValueError, match="must stay the same"):
+        frozen.unchanged("ab" * 32, "cd" * 32)
 
 
 def test_identity_of_perfect_and_of_blind_numbers():

@@ -48,6 +48,15 @@ def numbers(cohort: Cohort, model: Model, sha256: str, cache: Path) -> dict[str,
     return {name: cached.numbers(cache, by, windows, make) for name, (by, make) in made.items()}
 
 
+def unchanged(sha256: str, now: str) -> None:
+    """Stops where the weights were replaced while they were being scored: the results would name the wrong ones."""
+    if sha256 != now:
+        raise ValueError(
+            f"the weights must stay the same during a benchmark, found {sha256[:12]} before and {now[:12]} after; "
+            "empty the --cache folder and run it again"
+        )
+
+
 def _for_fit(cohort: Cohort) -> list[Window]:
     """Where there is an official split, only windows of its training folds."""
     may = [cohort.entries[k].labels.get("strat_fold", 1) <= 7 for k in cohort.of_window]
