@@ -276,7 +276,9 @@ def curves(axes: Any, result: dict[str, Any]) -> None:
                 if (r["set"], r["channel"], r["metric"], r["method"], r["other"])
                 == ("bidmc", channel, metric, method, "visible")
             ]
-            axis.plot([r["gap_s"] for r in own], [r["value"] for r in own], "o-", color=colour, ms=4, label=method)
+            above = 3 if method == "model" else 2
+            x, y = [r["gap_s"] for r in own], [r["value"] for r in own]
+            axis.plot(x, y, "o-", color=colour, ms=4, label=method, zorder=above)
         axis.set(xscale="log", xlabel="gap in s", ylim=(-0.05, 1.02))
         axis.set_xticks(GAPS_S, [f"{g:g}" for g in GAPS_S])
         axis.minorticks_off()
