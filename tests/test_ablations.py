@@ -60,7 +60,7 @@ def test_only_the_named_stream_looks_at_the_other(cross: str) -> None:
                 found.append(tokens.z[1 - changed])
                 made = [q for q in model.quantize(tokens, depth_B) if q is not None]
                 made[1 - changed] = made[1 - changed]._replace(latent_BSE=torch.ones_like(made[1 - changed].latent_BSE))
-                drawn = model.decoder.codes([q.latent_BSE for q in made], [q.depth_BS for q in made], tokens.visible)
+                drawn = model.codes([q.latent_BSE for q in made], [q.depth_BS for q in made], tokens.visible)
                 drawings.append(drawn[:, 1 - changed])
         looks = 1 - changed in LOOKING[cross]
         assert torch.equal(*found) is not looks

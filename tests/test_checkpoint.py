@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from cardiofm.model.cardiofm import TINY, CardioFM
-from cardiofm.model.checkpoint import read_config, read_provenance
+from cardiofm.model.checkpoint import read_config, read_provenance, upgraded
 from cardiofm.signals import CheckpointError
 
 
@@ -72,3 +74,22 @@ def test_a_folder_of_an_older_format_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"format": 2}))
     with pytest.raises(CheckpointError, match="format 2, whose codes"):
         read_config(folder)
+
+
+def test_a_folder_of_format_3_gives_both_decoders_what_it_had(folder: Path, tmp_path: Path) -> None:
+    """One decoder drew from tokens and from codes."""
+    tensors = load_file(folder / "model.safetensors")
+    old = {
+        re.sub(r"^(codes|decoder)\.(think\.)?", "decoder.", name): tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(("codes.read", "codes.think"))
+    }
+    assert upgraded(tensors) == tensors
+    save_file(old, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format": 3}))
+    model = CardioFM.load(folder)
+    assert torch.equal(model.codes.trust, tensors["codes.trust"].float())
+    for name, tensor in model.codes.think.named_parameters():
+        assert torch.equal(tensor, model.decoder.think.get_parameter(name))
+        assert torch.equal(tensor, tensors[f"decoder.think.{name}"].float())

@@ -19,7 +19,7 @@ def prd_percent(model: CardioFM, batches: Batches) -> float:
         tokens = model.encoder(batch.target_BCN, batch.valid_BCN, batch.in_mv_BC)
         full = torch.full((len(batch.x_BCN),), float(model.config.quantizer.levels))
         made = [q for q in model.quantize(tokens, full, full > 0) if q is not None]
-        drawn = model.decoder.codes([q.latent_BSE for q in made], [q.depth_BS for q in made], tokens.visible)
+        drawn = model.codes([q.latent_BSE for q in made], [q.depth_BS for q in made], tokens.visible)
     truth = torch.stack([p.flatten(1) for p in tokens.patches if p is not None], dim=1)
     return 100 * float(((drawn - truth)[batch.valid_BCN].square().sum() / truth.square().sum()).sqrt())
 

@@ -81,7 +81,7 @@ class Decode(nn.Module):
             depth_BS = depth_BCS[:, c] * coded_BCS[:, c].to(depth_BCS.dtype)
             latents.append(cast(AdaptiveRVQ, quantizer).dequantize(codes_BCSQ[:, c], depth_BS))
             depths.append(depth_BS)
-        drawn_BCN = self.model.decoder.codes(latents, depths, [coded_BCS[:, 0], coded_BCS[:, 1]])
+        drawn_BCN = self.model.codes(latents, depths, [coded_BCS[:, 0], coded_BCS[:, 1]])
         return drawn_BCN * coded_BCS.any(-1, keepdim=True).to(drawn_BCN.dtype)
 
 

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cardiofm.config import ConfigError, from_dict, to_dict
-from cardiofm.model.checkpoint import WEIGHTS, read_config, write_config
-from cardiofm.model.decoder import Decoder, DecoderConfig
+from cardiofm.model.checkpoint import WEIGHTS, read_config, upgraded, write_config
+from cardiofm.model.decoder import CodeDecoder, Decoder, DecoderConfig
 from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
 from cardiofm.model.quantizer import AdaptiveRVQ, Blocks, Quantized, QuantizerConfig, even_worth, log_gains, water_fill
 from cardiofm.signals import CheckpointError, InputSpec
@@ -59,7 +59,8 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         self.slope = nn.Parameter(torch.ones(2))
         self.block = Blocks(config.quantizer, config.spec.patch)
         self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
-        self.decoder = Decoder(config.decoder, config.spec, config.encoder, config.quantizer)
+        self.decoder = Decoder(config.decoder, config.spec, config.encoder)
+        self.codes = CodeDecoder(config.decoder, config.spec, config.encoder, config.quantizer)
 
     def forward(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> Tensor:
         """The embedding `(B, embedding)` of each window."""
@@ -120,7 +121,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         """The network from a checkpoint folder, in float32, ready to evaluate."""
         try:
             model = cls(from_dict(ModelConfig, read_config(folder)))
-            tensors = load_file(folder / WEIGHTS)
+            tensors = upgraded(load_file(folder / WEIGHTS))
             state = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
             model.load_state_dict(state)
         except (ConfigError, SafetensorError, RuntimeError) as error:

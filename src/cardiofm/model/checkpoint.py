@@ -12,7 +12,8 @@ from typing import Any
 
 from cardiofm.signals import CheckpointError
 
-FORMAT = 3
+FORMAT = 4
+OLDEST = 3
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
 
 
@@ -35,12 +36,32 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(version, int) or version > FORMAT:
         raise CheckpointError(f"{folder} has format {version}, this version reads up to {FORMAT}; update cardiofm")
-    if version < FORMAT:
+    if version < OLDEST:
         raise CheckpointError(
-            f"{folder} has format {version}, whose codes this version cannot read (it reads format {FORMAT}); "
+            f"{folder} has format {version}, whose codes this version cannot read; it reads {OLDEST} to {FORMAT}: "
             "use cardiofm 0.1 for it, or train it again"
         )
     return config
+
+
+def upgraded(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a model folder of any format that is read, as the present format names them.
+
+    Format 3 had one decoder for tokens and codes: each of the two begins as it.
+    """
+    if any(name.startswith("codes.") for name in tensors):
+        return tensors
+    out = {}
+    for name, tensor in tensors.items():
+        if not name.startswith("decoder."):
+            out[name] = tensor
+            continue
+        part = name.removeprefix("decoder.").replace("blocks.", "think.blocks.", 1)
+        if not part.startswith(("from_codes.", "trust")):
+            out[f"decoder.{part}"] = tensor
+        if part.startswith(("from_codes.", "trust", "think.", "read.")):
+            out[f"codes.{part}"] = tensor
+    return out
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tokens or codes back to both waveforms: a light two-stream transformer and a convolutional read-out.
+"""Tokens or codes back to both waveforms: a light two-stream transformer and a convolutional read-out for each.
 
 Shapes: B batch, C channels, N samples, S token steps, D encoder width, G decoder width, E code width.
 """
@@ -47,20 +47,38 @@ class Readout(nn.Module):
         return self.out(h_BRN + F.gelu(self.mix(h_BRN), approximate="tanh"))[:, 0]
 
 
-class Decoder(nn.Module):
-    """Draws both channels on the full token grid, from encoder tokens (gaps filled in) or from quantized latents."""
+class Think(nn.Module):
+    """The blocks of a decoder over its tokens `(B, S, G)`; None for a stream that is not drawn."""
 
-    def __init__(
-        self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig, quantizer: QuantizerConfig
-    ) -> None:
+    def __init__(self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig) -> None:
+        super().__init__()
+        self.token_s = spec.token_s
+        self.blocks = nn.ModuleList(
+            TwoStreamBlock(config.width, config.heads, config.hidden, spec.token_s, encoder.cross, encoder.lag_bias)
+            for _ in range(config.depth)
+        )
+        self.rotary = SecondsRotary(config.width // config.heads)
+
+    def forward(self, h: list[Tensor | None], visible: list[Tensor | None]) -> list[Tensor | None]:
+        first = next(t for t in h if t is not None)
+        B, S = first.shape[:2]
+        grid_1S = ((torch.arange(S, device=first.device) + 0.5) * self.token_s)[None]
+        everywhere = torch.ones(B, S, dtype=torch.bool, device=first.device)
+        seen = [None if t is None else everywhere if visible[c] is None else visible[c] for c, t in enumerate(h)]
+        view = View(self.rotary, [None if t is None else grid_1S for t in h], seen, self.token_s)
+        for block in self.blocks:
+            h = block(h, view)
+        return h
+
+
+class Decoder(nn.Module):
+    """Draws both channels on the full token grid from encoder tokens, gaps filled in."""
+
+    def __init__(self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig) -> None:
         super().__init__()
         self.config, self.spec = config, spec
         G = config.width
         self.from_tokens = nn.ModuleList(nn.Linear(encoder.width, G) for _ in range(2))
-        self.block = Blocks(quantizer, spec.patch)
-        self.full = quantizer.group * quantizer.levels  # levels of a whole block
-        self.from_codes = nn.ModuleList(nn.Linear(spec.patch + 2, G) for _ in range(2))
-        self.trust = nn.Parameter(torch.linspace(0.0, -2.5, self.full + 1).repeat(2, 1))
         self.echo = Echo(spec.fs_hz, spec.patch)
         self.from_echo = nn.ModuleList(nn.Linear(spec.patch, G) for _ in range(2))
         self.weigh_echo = nn.ModuleList(nn.Linear(G, 1) for _ in range(2))
@@ -68,11 +86,7 @@ class Decoder(nn.Module):
             for name, parameter in self.weigh_echo.named_parameters():
                 parameter.fill_(3.0 if name.endswith("bias") else 0.0)
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
-        self.blocks = nn.ModuleList(
-            TwoStreamBlock(G, config.heads, config.hidden, spec.token_s, encoder.cross, encoder.lag_bias)
-            for _ in range(config.depth)
-        )
-        self.rotary = SecondsRotary(G // config.heads)
+        self.think = Think(config, spec, encoder)
         self.read = nn.ModuleList(Readout(G, spec.patch) for _ in range(2))
 
     def tokens(
@@ -100,7 +114,7 @@ class Decoder(nn.Module):
         for c in range(2):
             if c in wanted or shown[c] is not None:
                 h[c] = self._hint(full[c], shown[c], echoes[c], c)
-        h = self._think(h, [None, None])
+        h = self.think(h, [None, None])
         blank_BN = tokens.offset_BC.new_zeros(tokens.offset_BC.shape[0], steps * self.spec.patch)
         drawn = [
             blank_BN if h_BSG is None else self._lead(h_BSG, patches[c], shown[c], echoes[c], c)
@@ -162,8 +176,24 @@ class Decoder(nn.Module):
             drawn_BSP = torch.where(has_BS[..., None], led_BSP, drawn_BSP)
         return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1)
 
-    def codes(self, latents: list[Tensor | None], depths: list[Tensor | None], visible: list[Tensor | None]) -> Tensor:
-        """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`; 0 for an absent stream.
+
+class CodeDecoder(nn.Module):
+    """Draws both channels from quantized latents."""
+
+    def __init__(
+        self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig, quantizer: QuantizerConfig
+    ) -> None:
+        super().__init__()
+        self.spec, self.block = spec, Blocks(quantizer, spec.patch)
+        self.full = quantizer.group * quantizer.levels  # levels of a whole block
+        self.from_codes = nn.ModuleList(nn.Linear(spec.patch + 2, config.width) for _ in range(2))
+        self.trust = nn.Parameter(torch.linspace(0.0, -2.5, self.full + 1).repeat(2, 1))
+        self.think = Think(config, spec, encoder)
+        self.read = nn.ModuleList(Readout(config.width, spec.patch) for _ in range(2))
+
+    def forward(self, latents: list[Tensor | None], depths: list[Tensor | None], coded: list[Tensor | None]) -> Tensor:
+        """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`, and which tokens have
+        codes; 0 for an absent stream.
 
         Each block is the inverse cosine transform of its latents plus the network's correction from context; `trust`
         (log, per levels spent on a block) makes the correction smaller the more was coded, so full depth is not
@@ -180,22 +210,10 @@ class Decoder(nn.Module):
             direct.append((c, direct_BSP.flatten(1)))
             factor_BS1 = self.trust[c][total_BS.long()].exp()[..., None]
             trust.append(factor_BS1.expand(-1, -1, self.spec.patch).flatten(1))
-        thought = self._think(h, visible)
+        thought = self.think(h, coded)
         first = next(t for t in thought if t is not None)
         blank_BN = first.new_zeros(first.shape[0], first.shape[1] * self.spec.patch)
         drawn = [blank_BN if t is None else self.read[c](t).float() for c, t in enumerate(thought)]
         for (c, direct_BN), trust_BN in zip(direct, trust, strict=True):
             drawn[c] = drawn[c] * trust_BN + direct_BN
         return torch.stack(drawn, dim=1)
-
-    def _think(self, h: list[Tensor | None], visible: list[Tensor | None]) -> list[Tensor | None]:
-        """The decoder's tokens after its blocks; None for a stream that is not drawn."""
-        first = next(t for t in h if t is not None)
-        B, S = first.shape[:2]
-        grid_1S = ((torch.arange(S, device=first.device) + 0.5) * self.spec.token_s)[None]
-        everywhere = torch.ones(B, S, dtype=torch.bool, device=first.device)
-        seen = [None if t is None else everywhere if visible[c] is None else visible[c] for c, t in enumerate(h)]
-        view = View(self.rotary, [None if t is None else grid_1S for t in h], seen, self.spec.token_s)
-        for block in self.blocks:
-            h = block(h, view)
-        return h

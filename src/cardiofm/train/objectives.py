@@ -102,16 +102,17 @@ class Pretraining(nn.Module):
         logs: dict[str, Tensor] = {}
         latents: list[Tensor | None] = [None, None]
         depths: list[Tensor | None] = [None, None]
+        coded: list[Tensor | None] = [None, None]
         commitment = clean.new_zeros(())
         for c, quantized in enumerate(model.quantize(tokens, depth_B, full_B)):
             if quantized is not None:
                 latents[c], depths[c] = quantized.latent_BSE, quantized.depth_BS
-                coded_BS = model.block.coded(cast(Tensor, tokens.visible[c]))
+                coded[c] = coded_BS = model.block.coded(cast(Tensor, tokens.visible[c]))
                 commitment = commitment + pooled(quantized.commitment, coded_BS.sum()) / len(present)
                 name = ("ecg", "ppg")[c]
                 logs[f"perplexity_first_{name}"] = quantized.perplexity_Q[0]
                 logs[f"perplexity_last_{name}"] = quantized.perplexity_Q[-1]
-        drawn_BCN = model.decoder.codes(latents, depths, tokens.visible)
+        drawn_BCN = model.codes(latents, depths, coded)
         target_BCN = self._normalised(clean, valid, tokens, present)
         wave, tone = self._compare(drawn_BCN, target_BCN, valid.float(), present)
         error_B = (((drawn_BCN - target_BCN) * valid).detach() ** 2).sum((1, 2))

@@ -40,7 +40,7 @@ LEAST_TRUST = 1e-3
 
 
 @torch.no_grad()
-def settle(model: CardioFM, store: Segments, batches: int = 8, size: int = 64, seed: int = 5) -> dict[str, float]:
+def settle(model: CardioFM, store: Segments, batches: int = 24, size: int = 64, seed: int = 5) -> dict[str, float]:
     """Settle the codec of `model` in place on `batches` x `size` training windows.
 
     Returns the mean log PRD (%) over rates and channels on validation windows for each choice; the least was kept.
@@ -94,7 +94,7 @@ def _codebooks(model: CardioFM, train: list[Tokens]) -> None:
 
 def _trust(model: CardioFM, train: list[Tokens]) -> None:
     """The least-squares weight of the correction for each number of levels spent on a block."""
-    matched_CQ, power_CQ = torch.zeros_like(model.decoder.trust), torch.zeros_like(model.decoder.trust)
+    matched_CQ, power_CQ = torch.zeros_like(model.codes.trust), torch.zeros_like(model.codes.trust)
     for tokens in train:
         for rate in (*BITS_PER_S, math.inf):
             made, drawn_BCN = _through(model, tokens, rate)
@@ -102,14 +102,14 @@ def _trust(model: CardioFM, train: list[Tokens]) -> None:
                 total_BS = model.block.total(depth_BS).long()
                 direct_BSP = model.block.inverse(latent_BSE)
                 drawn_BSP = drawn_BCN[:, c].unflatten(-1, (-1, direct_BSP.shape[-1]))
-                correction_BSP = (drawn_BSP - direct_BSP) / model.decoder.trust[c][total_BS].exp()[..., None]
+                correction_BSP = (drawn_BSP - direct_BSP) / model.codes.trust[c][total_BS].exp()[..., None]
                 missing_BSP = cast(Tensor, tokens.patches[c]) - direct_BSP
                 seen_BS = cast(Tensor, tokens.visible[c])
                 at = total_BS[seen_BS]
                 matched_CQ[c].index_add_(0, at, (correction_BSP * missing_BSP).sum(-1)[seen_BS])
                 power_CQ[c].index_add_(0, at, correction_BSP.square().sum(-1)[seen_BS])
     best = (matched_CQ / power_CQ.clamp_min(1e-9)).clamp(LEAST_TRUST, 1.5).log()
-    model.decoder.trust.copy_(torch.where(power_CQ > 0, best, model.decoder.trust))
+    model.codes.trust.copy_(torch.where(power_CQ > 0, best, model.codes.trust))
 
 
 def _through(model: CardioFM, tokens: Tokens, bits_per_s: float) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
@@ -121,7 +121,7 @@ def _through(model: CardioFM, tokens: Tokens, bits_per_s: float) -> tuple[list[t
         (q.latent_BSE, q.depth_BS) for q in model.quantize(tokens, budget_B, budget_B >= config.levels) if q is not None
     ]
     coded = [model.block.coded(v) for v in tokens.visible if v is not None]
-    return made, model.decoder.codes([y for y, _ in made], [d for _, d in made], list(coded))
+    return made, model.codes([y for y, _ in made], [d for _, d in made], list(coded))
 
 
 def _log_prd(model: CardioFM, valid: list[Tokens]) -> float:
@@ -149,7 +149,7 @@ def main() -> None:
     found = settle(model, Store(given.store))
     for name, value in found.items():
         print(f"{name}: PRD {math.exp(value):.2f} % (geometric mean over rates, validation windows)")
-    said = {"command": "python -m cardiofm.train.settle, 8 x 64 training windows, seed 5", "log_prd": found}
+    said = {"command": "python -m cardiofm.train.settle, 24 x 64 training windows, seed 5", "log_prd": found}
     model.save(given.out, read_provenance(given.folder) | {"settled": said})
 
 
