@@ -20,16 +20,13 @@ from cardiofm.train.processes import agree, everyones, first_does, gathered, pla
 from small_store import small_store
 
 TINY = Path(__file__).parents[1] / "configs" / "tiny.toml"
-# A batch of four windows has fewer tokens than the 256 codes of a book, which would all lie on tokens: 16 codes.
+# A batch of four windows has few tokens: with more codes and levels than these nothing but rounding would be left to
+# code, and which codes are out of use would hang on it.
 # Of ten steps with this seed three or more are of each mode, one draws with the echo, and a codec step comes first.
 # The rate moves a weight by 0.001; a larger one makes steps of what is rounding, and two roundings differ.
 SETTINGS = (
-    *(
-        "model.quantizer.codes=16",
-        "objective.codec_share=0.34",
-        "objective.cross_share=0.33",
-        "objective.echo_share=0.4",
-    ),
+    *("model.quantizer.codes=16", "model.quantizer.levels=3", "objective.codec_crop_s=10"),
+    *("objective.codec_share=0.34", "objective.cross_share=0.33", "objective.echo_share=0.4"),
     *("batches.size=4", "loop.seed=14", "loop.steps=10", "loop.warmup_steps=0", "loop.lr=1e-4", "loop.decay_share=0"),
     *("loop.precision=fp32", "loop.threads=1", "loop.log_every=1", "loop.checkpoint_minutes=60"),
 )
