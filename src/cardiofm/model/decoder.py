@@ -191,6 +191,14 @@ class CodeDecoder(nn.Module):
         self.think = Think(config, spec, encoder)
         self.read = nn.ModuleList(Readout(config.width, spec.patch) for _ in range(2))
 
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Correct nothing, and be ready to learn to."""
+        self.trust.copy_(torch.linspace(0.0, -2.5, self.full + 1))
+        for name, parameter in self.read.named_parameters():
+            if ".out." in name:
+                parameter.zero_()
+
     def forward(self, latents: list[Tensor | None], depths: list[Tensor | None], coded: list[Tensor | None]) -> Tensor:
         """Waveforms `(B, C, N)`, normalised, from latents `(B, S, E)` of depths `(B, S)`, and which tokens have
         codes; 0 for an absent stream.
