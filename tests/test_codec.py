@@ -1,0 +1,104 @@
+"""The stage that trains the decoder of codes: it alone learns, at every rate, and draws better than the codes say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cardiofm.config import ConfigError
+from cardiofm.model.cardiofm import TINY, CardioFM
+from cardiofm.train.batches import BatchConfig, Batches
+from cardiofm.train.codec import Codec
+from cardiofm.train.loop import LoopConfig
+from cardiofm.train.pretrain import PretrainConfig, pretrain
+from cardiofm.train.settle import PLAIN, settle
+from small_run import SPEC, SmallStore
+
+
+@pytest.fixture(scope="module")
+def settled() -> CardioFM:
+    torch.manual_seed(0)
+    model = CardioFM(replace(TINY, spec=SPEC))
+    settle(model, SmallStore(), batches=6, size=16)
+    return model
+
+
+def copy_of(model: CardioFM) -> CardioFM:
+    made = CardioFM(model.config)
+    made.load_state_dict(model.state_dict())
+    return made
+
+
+def test_only_the_decoder_of_codes_learns_and_it_lowers_the_error(settled: CardioFM) -> None:
+    stage = Codec(copy_of(settled), seed=1).train()
+    batches = Batches(SmallStore(), SPEC, BatchConfig(size=16, augment=PLAIN), 2)
+    before = {name: t.clone() for name, t in stage.model.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=2e-3)
+    batch, losses = batches(0), []
+    for _ in range(15):
+        loss, _ = stage(batch, 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] - 0.02
+    changed = {n for n, t in stage.model.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed
+    assert all(name.startswith("codes.") for name in changed)
+
+
+def test_without_added_parts_the_encoder_is_not_needed(settled: CardioFM) -> None:
+    plain = copy_of(settled)
+    for part in (*plain.to_code.parameters(), *plain.worth.parameters()):
+        part.data.zero_()
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8), 2)(1)
+    stage = Codec(plain, seed=1).train()
+
+    def loss_with_another_encoder(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        for parameter in plain.encoder.parameters():
+            parameter.data.normal_(std=0.1)
+        return stage(batch, 0)[0]
+
+    assert torch.equal(loss_with_another_encoder(1), loss_with_another_encoder(2))
+    next(plain.to_code.parameters()).data.fill_(0.1)  # now the codes depend on the encoder, and it is run
+    assert not torch.equal(loss_with_another_encoder(1), loss_with_another_encoder(2))
+
+
+def test_the_loss_is_the_log_of_the_error_that_use_has(settled: CardioFM) -> None:
+    stage = Codec(copy_of(settled), seed=1).train()
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8, paired_share=1.0, augment=PLAIN), 2)(1)
+    loss, logs = stage(batch, 0)
+    each = [float(logs[f"log_prd_{name}"].detach()) for name in ("ecg", "ppg")]
+    assert float(loss.detach()) == pytest.approx(sum(each) / 2, abs=1e-5)
+    assert -5 < float(loss.detach()) < 0  # PRD between 1 and 100 %
+
+
+def test_a_stage_needs_its_name_and_its_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="start_from"):
+        PretrainConfig(stage="codec")
+    with pytest.raises(ConfigError, match="'codex'"):
+        PretrainConfig(stage="codex")
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_the_command_runs_the_stage_and_keeps_where_it_came_from(tmp_path: Path, data_root: Path) -> None:
+    from cardiofm.data.prepare import prepare
+    from cardiofm.model.checkpoint import read_provenance
+
+    store = tmp_path / "store"
+    prepare(["ptb-xl"], data_root, store)
+    first = tmp_path / "first"
+    model = CardioFM(TINY)
+    model.save(first, {"step": 7})
+    loop = LoopConfig(steps=2, warmup_steps=1, threads=1)
+    config = PretrainConfig(start_from=str(first), stage="codec", loop=loop, batches=BatchConfig(size=4))
+    made = CardioFM.load(pretrain(config, store, tmp_path / "out"))
+    said = read_provenance(tmp_path / "out" / "last" / "model")
+    assert said["before"] == {"step": 7}
+    for name, tensor in made.encoder.state_dict().items():
+        torch.testing.assert_close(tensor, model.encoder.state_dict()[name], rtol=1e-2, atol=1e-3)
