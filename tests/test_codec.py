@@ -64,7 +64,7 @@ def test_without_added_parts_the_encoder_is_not_needed(settled: CardioFM) -> Non
         return stage(batch, 0)[0]
 
     assert torch.equal(loss_with_another_encoder(1), loss_with_another_encoder(2))
-    next(plain.to_code.parameters()).data.fill_(0.1)  # now the codes depend on the encoder, and it is run
+    next(plain.to_code.parameters()).data.normal_()  # now the codes depend on the encoder, and it is run
     assert not torch.equal(loss_with_another_encoder(1), loss_with_another_encoder(2))
 
 
