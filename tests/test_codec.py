@@ -54,7 +54,7 @@ def test_without_added_parts_the_encoder_is_not_needed(settled: CardioFM) -> Non
     plain = copy_of(settled)
     for part in (*plain.to_code.parameters(), *plain.worth.parameters()):
         part.data.zero_()
-    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8), 2)(1)
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8, paired_share=1.0), 2)(1)
     stage = Codec(plain, seed=1).train()
 
     def loss_with_another_encoder(seed: int) -> torch.Tensor:
