@@ -92,7 +92,8 @@ def test_numbers_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path, wha
     recover(tmp_path)
     net, optimizer = trained()
     save_training(tmp_path, net, optimizer, State(seed=0, step=3), write)
-    tensor = net[0].weight.data if what == "weight" else optimizer.state[net[0].weight]["exp_avg_sq"]
+    weight = net.get_parameter("0.weight")
+    tensor = weight.data if what == "weight" else optimizer.state[weight]["exp_avg_sq"]
     tensor[0, 0] = float("inf")
     with pytest.raises(TrainingError, match=r"step 4 must be finite, found a number in (objective|optimizer)/.* kept"):
         save_training(tmp_path, net, optimizer, State(seed=0, step=4), write)
