@@ -25,14 +25,15 @@ bench: .venv/.all
 	$(BIN)/python -m cardiofm.evaluate.report
 
 # The released weights again from the recordings below DATA, then every benchmark, into runs/NAME/model and results/.
-# On two cores with AVX512-BF16, about: prepare 2 min, base 70, tiny 15, settling 4, codec stages 20, export 6,
+# On two cores with AVX512-BF16, about: prepare 2 min, base 70, tiny 15, settling 4, gaps 20, codec 20, export 6,
 # benchmarks 60. Each step goes on where it was stopped.
 reproduce: .venv/.all
 	$(BIN)/cardiofm prepare $(SETS) --data-root $(DATA) --out $(STORE)
 	for name in base tiny; do \
 	  $(BIN)/cardiofm pretrain configs/$$name.toml --store $(STORE) --out runs/$$name && \
 	  $(BIN)/python -m cardiofm.train.settle runs/$$name/last/model --store $(STORE) --out runs/$$name/settled && \
-	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out runs/$$name-codec start_from=runs/$$name/settled && \
+	  $(BIN)/cardiofm pretrain configs/gaps.toml --store $(STORE) --out runs/$$name-gaps start_from=runs/$$name/settled && \
+	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out runs/$$name-codec start_from=runs/$$name-gaps/last/model && \
 	  rm -rf runs/$$name/model && cp -r runs/$$name-codec/last/model runs/$$name/model && \
 	  $(BIN)/cardiofm export runs/$$name/model || exit 1; done
 	for script in $(SCORES); do $(BIN)/python benchmarks/$$script.py --model runs/base/model --data-root $(DATA) || exit 1; done

@@ -19,10 +19,11 @@ from cardiofm.model.cardiofm import CardioFM, ModelConfig, parameters_m
 from cardiofm.model.checkpoint import read_provenance
 from cardiofm.train.batches import BatchConfig, Batches
 from cardiofm.train.codec import Codec
+from cardiofm.train.gaps import Gaps
 from cardiofm.train.loop import LoopConfig, fit
 from cardiofm.train.objectives import ObjectiveConfig, Pretraining
 
-STAGES = ("all", "codec")
+STAGES = ("all", "gaps", "codec")
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class PretrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     start_from: str = ""  # a checkpoint folder whose weights are the start, "" for random weights
-    stage: str = "all"  # "all", or "codec": only the decoder of codes learns, from a settled model
+    stage: str = "all"  # or, from a settled model, "gaps", "codec": only the decoder of tokens, or of codes, learns
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ConfigError(f"stage must be one of {', '.join(STAGES)}, found {self.stage!r}")
-        if self.stage == "codec" and not self.start_from:
-            raise ConfigError("stage 'codec' must have a settled model to begin with; set start_from")
+        if self.stage != "all" and not self.start_from:
+            raise ConfigError(f"stage {self.stage!r} must have a settled model to begin with; set start_from")
 
 
 def pretrain(config: PretrainConfig, store_dir: Path, out: Path) -> Path:
@@ -49,7 +50,8 @@ def pretrain(config: PretrainConfig, store_dir: Path, out: Path) -> Path:
     torch.manual_seed(config.loop.seed)
     model = CardioFM.load(Path(config.start_from)) if config.start_from else CardioFM(config.model)
     seed = config.loop.seed
-    objective = Codec(model, seed) if config.stage == "codec" else Pretraining(model.train(), config.objective, seed)
+    one_part = {"gaps": Gaps, "codec": Codec}.get(config.stage)
+    objective = one_part(model, seed) if one_part else Pretraining(model.train(), config.objective, seed)
     batches = Batches(store, config.model.spec, config.batches, config.loop.seed)
 
     def save_model(folder: Path, progress: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The stage that trains the decoder of codes: it alone learns, at every rate, and draws better than the codes say."""
+"""The stages that train one decoder each: it alone learns, and it draws better than where it began."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cardiofm.config import ConfigError
 from cardiofm.model.cardiofm import TINY, CardioFM
 from cardiofm.train.batches import BatchConfig, Batches
 from cardiofm.train.codec import Codec
+from cardiofm.train.gaps import Gaps, Shares
 from cardiofm.train.loop import LoopConfig
 from cardiofm.train.pretrain import PretrainConfig, pretrain
 from cardiofm.train.settle import PLAIN, settle
@@ -48,6 +49,38 @@ def test_only_the_decoder_of_codes_learns_and_it_lowers_the_error(settled: Cardi
     changed = {n for n, t in stage.model.state_dict().items() if not torch.equal(t, before[n])}
     assert changed
     assert all(name.startswith("codes.") for name in changed)
+
+
+def test_only_the_decoder_of_tokens_learns_from_gaps(settled: CardioFM) -> None:
+    stage = Gaps(copy_of(settled), seed=1, shares=Shares(whole=0.6)).train()
+    before = {name: t.clone() for name, t in stage.model.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=1e-3)
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8, paired_share=1.0, augment=PLAIN), 2)(0)
+    kinds, first, last = set(), {}, {}
+    for turn in range(3):
+        for step in range(8):
+            loss, logs = stage(batch, step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            kinds |= set(logs)
+            (first if turn == 0 else last)[step] = float(loss.detach())
+    assert {"gap_ecg", "gap_ppg"} <= kinds
+    assert {"whole_ecg", "whole_ppg"} & kinds
+    assert sum(last.values()) < sum(first.values())
+    changed = {n for n, t in stage.model.state_dict().items() if not torch.equal(t, before[n])}
+    assert all(name.startswith("decoder.") for name in changed)
+    assert any(name.startswith("decoder.weigh_echo") for name in changed)
+
+
+def test_hidden_samples_do_not_reach_a_drawn_gap(settled: CardioFM) -> None:
+    stage = Gaps(copy_of(settled), seed=1).eval()
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8, paired_share=1.0, augment=PLAIN), 2)(0)
+    step = next(s for s in range(50) if stage._hidden(batch, s, (0, 1))[1] is None)
+    hidden_BCN, _ = stage._hidden(batch, step, (0, 1))
+    other = replace(batch, x_BCN=torch.where(hidden_BCN, 9.0, batch.x_BCN))
+    with torch.no_grad():
+        assert torch.equal(stage(batch, step)[0], stage(other, step)[0])
 
 
 def test_without_added_parts_the_encoder_is_not_needed(settled: CardioFM) -> None:
