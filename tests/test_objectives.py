@@ -25,7 +25,7 @@ def batch(present: tuple[str, ...] = PAIRED, size: int = 4) -> Batch:
     valid[:, 1] = "ppg" in present
     valid[0, :, 400:700] = False
     in_mv = torch.ones(size, 2, dtype=torch.bool)
-    described = [describe(*(a.numpy() for a in rows), 250.0) for rows in zip(x * valid, valid, in_mv, strict=True)]
+    described = [describe((x * valid)[i].numpy(), valid[i].numpy(), in_mv[i].numpy(), 250.0) for i in range(size)]
     maps, facts = (torch.from_numpy(np.stack(part)) for part in zip(*described, strict=True))
     return Batch(x * valid, x * valid, valid, in_mv, present, 0.0, maps, facts)
 

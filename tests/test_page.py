@@ -33,7 +33,7 @@ def analysis(record: Record, seed: int = 0) -> Analysis:
     quality = rng.uniform(size=present.shape).astype(np.float32) * present
     embedding = Embedding(record.name, rng.normal(size=(len(start_s), 8)).astype(np.float32), start_s, quality, present)
     tokens = int(record.duration_s / TOKEN_S)
-    depth = rng.integers(0, 7, (2, tokens))
+    depth = rng.integers(0, 7, (2, tokens)).astype(np.float32)
     bits = np.where(present[0][:, None], 8.0 * depth, np.nan).astype(np.float32)
     token_start_s = record.start_s + TOKEN_S * np.arange(tokens, dtype=np.float64)
     figures = dict.fromkeys(record.present, 12.5)

@@ -46,7 +46,7 @@ def test_facts_are_measured_and_move_with_the_signal(pair: tuple[Window, np.ndar
     assert facts.shape == (len(FACTS),)
     assert np.isfinite(facts).mean() > 0.95
     assert np.exp(facts[AT["ecg_log_interval"]]) == pytest.approx(np.median(np.diff(r_s[r_s < 10])), rel=0.03)
-    louder = window.values * np.float32([[2.0], [3.0]])
+    louder = window.values * np.array([[2.0], [3.0]], np.float32)
     _, again = describe(louder, window.valid, window.in_mv, SPEC.fs_hz)
     changed = np.abs(again - facts) > 1e-3
     assert [FACTS[i] for i in np.flatnonzero(changed)] == ["ecg_log_amplitude"]
