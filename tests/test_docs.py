@@ -151,6 +151,17 @@ def test_the_sizes_in_the_model_card_are_the_networks(capsys: pytest.CaptureFixt
     assert printed in text("MODEL_CARD.md")
 
 
+@pytest.mark.parametrize("label", ["groups", "compute", "privacy"])
+def test_the_figures_in_the_model_card_are_those_of_the_files(
+    label: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(_card_block(label), {})
+    printed = capsys.readouterr().out
+    assert printed.count("\n") >= 4
+    assert printed in text("MODEL_CARD.md")
+
+
 @pytest.mark.shared
 def test_the_people_in_the_model_card_are_the_catalogs(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exec(_card_block("people"), {"data_root": data_root})
