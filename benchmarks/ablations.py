@@ -20,7 +20,7 @@ from rich.table import Table
 
 from cardiofm.config import load as load_config
 from cardiofm.data.store import Store
-from cardiofm.evaluate import floors, heldout, run
+from cardiofm.evaluate import heldout, run
 from cardiofm.evaluate.columns import LOWER, MEASURES, Column, Material, measured
 from cardiofm.evaluate.sample import Piece, pieces, summary
 from cardiofm.model.cardiofm import CardioFM
@@ -104,8 +104,7 @@ def _measure(name: str, runs: Path, store: Store, material: Material, test: list
     """Write `measured.json` of one variant: every column of it."""
     folder = runs / name
     if name == UNTRAINED:
-        full = _loaded(runs / FULL, store)
-        columns = measured(floors.untrained(full, [p.window for p in material.coded]), material, MODALITIES)
+        columns = measured(_untrained(runs, store), material, MODALITIES)
     else:
         objective, config = heldout.trained(folder)
         known, rated = config.batches.modalities, not config.model.quantizer.bypass
@@ -116,6 +115,15 @@ def _measure(name: str, runs: Path, store: Store, material: Material, test: list
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "measured.json").write_text(json.dumps(written), encoding="utf-8")
     Console(stderr=True).print(f"measured {name}", highlight=False)
+
+
+def _untrained(runs: Path, store: Store) -> Model:
+    """The network of the full model before training (seed 0), its codec settled like the others'."""
+    torch.manual_seed(0)
+    network = CardioFM(CardioFM.load(runs / FULL / "last" / "model").config)
+    settle(network, store, batches=2)
+    network.save(runs / UNTRAINED / "settled", {}, half=False)
+    return load(runs / UNTRAINED / "settled", backend="torch")
 
 
 def _loaded(folder: Path, store: Store) -> Model:
