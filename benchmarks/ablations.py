@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument(
         "--configs", type=Path, default=run.ROOT / "configs" / "ablations", help="default: configs/ablations"
     )
+    parser.add_argument("--records", type=int, help="of each set with labels (default: all)")
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), metavar="NAME", help="some of the variants")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -81,10 +82,12 @@ def main() -> None:
     for name in args.only:
         if name != UNTRAINED:
             pretrain(config_of(args.configs, name), args.store, args.runs / name)
-        if not _is_measured(args.runs / name, args.limit):
-            material = material or Material.read(args.data_root, PretrainConfig().model.spec, args.limit)
-            test = test or pieces("challenge-2015", args.data_root, PretrainConfig().model.spec, TEST_WINDOWS, "test")
-            _measure(name, args.runs, Store(args.store), material, test, args.limit)
+        stamp = _stamp(args.runs / name, f"{args.limit} {args.records}")
+        if not _is_measured(args.runs / name, stamp):
+            spec = PretrainConfig().model.spec
+            material = material or Material.read(args.data_root, spec, args.limit, args.records)
+            test = test or pieces("challenge-2015", args.data_root, spec, TEST_WINDOWS, "test")
+            _measure(name, args.runs, Store(args.store), material, test, stamp)
     found = {name: _read(args.runs / name) for name in args.only}
     result = run.save(
         args.out / "ablations.json", "ablations", rows(found), str(args.runs / FULL / "settled"),
@@ -100,7 +103,7 @@ def config_of(configs: Path, name: str) -> PretrainConfig:
     return load_config(PretrainConfig, configs / f"{name}.toml")
 
 
-def _measure(name: str, runs: Path, store: Store, material: Material, test: list[Piece], limit: int) -> None:
+def _measure(name: str, runs: Path, store: Store, material: Material, test: list[Piece], stamp: str) -> None:
     """Write `measured.json` of one variant: every column of it."""
     folder = runs / name
     if name == UNTRAINED:
@@ -111,7 +114,7 @@ def _measure(name: str, runs: Path, store: Store, material: Material, test: list
         columns = measured(_loaded(folder, store), material, known, rated)
         columns += heldout.hidden_columns(objective, test, known)
     used = [*material.coded, *material.paired, *test, *material.diagnoses.pieces(), *material.alarms.pieces()]
-    written = {"of": _stamp(folder, limit), "data": summary(used), "columns": [asdict(c) for c in columns]}
+    written = {"of": stamp, "data": summary(used), "columns": [asdict(c) for c in columns]}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "measured.json").write_text(json.dumps(written), encoding="utf-8")
     Console(stderr=True).print(f"measured {name}", highlight=False)
@@ -136,16 +139,16 @@ def _loaded(folder: Path, store: Store) -> Model:
     return load(out, backend="torch")
 
 
-def _is_measured(folder: Path, limit: int) -> bool:
+def _is_measured(folder: Path, stamp: str) -> bool:
     path = folder / "measured.json"
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["of"] == _stamp(folder, limit)
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["of"] == stamp
 
 
-def _stamp(folder: Path, limit: int) -> str:
-    """Of the weights and of what is measured: another stamp, and a variant is measured again."""
+def _stamp(folder: Path, sample: str) -> str:
+    """Of the weights, of what is measured and on how much: another stamp, and a variant is measured again."""
     weights = folder / "last" / "model" / "model.safetensors"
     weights = weights if weights.is_file() else folder.parent / FULL / "last" / "model" / "model.safetensors"
-    return hashlib.sha256(weights.read_bytes() + f"{limit} {json.dumps(MEASURES)}".encode()).hexdigest()
+    return hashlib.sha256(weights.read_bytes() + f"{sample} {json.dumps(MEASURES)}".encode()).hexdigest()
 
 
 def _read(folder: Path) -> dict[tuple[str, str, str], Column]:

@@ -71,7 +71,7 @@ def test_without_echo_only_the_hidden_stretch_changes(model: Model) -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_model_of_one_modality_is_shown_nothing_else(model: Model, data_root: Path) -> None:
-    material = Material.read(data_root, model.spec, 5)
+    material = Material.read(data_root, model.spec, 5, records=60)
     keys = {c.key for c in measured(model, material, ("ecg",))}
     assert {shown for _, _, shown in keys} == {"ecg"}
     assert {measure for measure, _, _ in keys} == {

@@ -94,16 +94,15 @@ class Material:
     alarms: Cohort
 
     @staticmethod
-    def read(data_root: Path, spec: InputSpec, limit: int) -> Material:
-        """`limit` windows of each of the five sets; four times as many records of the cohorts, if there are."""
+    def read(data_root: Path, spec: InputSpec, limit: int, records: int | None = None) -> Material:
+        """`limit` windows of each of the five sets; of the cohorts `records`, by default all: AUROC needs them."""
         coded = [p for name in ZERO_SHOT for p in pieces(name, data_root, spec, limit)]
         paired = [p for p in pieces("bidmc", data_root, spec, max(limit, 53)) if p.window.valid.all()]
-        small = None if limit >= 40 else 8 * limit
         return Material(
             coded,
             paired,
-            cohorts.ptb_xl(data_root, spec, small),
-            _last_windows(cohorts.challenge_2015(data_root, spec, small)),
+            cohorts.ptb_xl(data_root, spec, records),
+            _last_windows(cohorts.challenge_2015(data_root, spec, records)),
         )
 
 
