@@ -205,6 +205,9 @@ def picture(result: dict[str, Any], path: Path) -> None:
                 label = None if longer else f"{'unseen' if split == 'valid' else 'training'} people"
                 axis.errorbar(x, y, error, fmt=mark, color=color, ms=4, lw=1, label=label)
         axis.set_xscale("log")
+        sizes = sorted({r["parameters_m"] for r in result["rows"]})
+        axis.set_xticks(sizes, [f"{size:.2g}" for size in sizes])
+        axis.minorticks_off()
         axis.set_title(f"{term} (triangle: twice the steps)", fontsize=9)
         axis.set_xlabel("parameters, M", fontsize=8)
     axes[1, 0].legend(fontsize=7)

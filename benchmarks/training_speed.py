@@ -303,7 +303,8 @@ def picture(result: dict[str, Any], path: Path) -> None:
     names = [f"{r['model']} · {r['what']} · {r['precision']} · {r['threads']} thr." for r in rows]
     axis.set_yticks(range(len(rows)), names)
     axis.tick_params(axis="y", labelsize=7)
-    axis.invert_yaxis()
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.margins(x=0.1)
     axis.axvline(0.6, color="tab:red", lw=0.8)
     axis.set_xlabel(f"share of the matrix-product rate: bar at the encoder's shapes, tick at {LARGE} x {LARGE}")
     figure.savefig(path, dpi=120)
