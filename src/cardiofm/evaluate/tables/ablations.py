@@ -27,7 +27,9 @@ def ablations(result: dict[str, Any]) -> list[str]:
         f"**Ablations**: `tiny` models, the same {full['step']} steps ({full['hours_seen']:.0f} h), each without one "
         "part, frozen, on people never seen. First row: values; below: paired differences to it, [95 % interval over "
         "patients], bold where it leaves out 0. PRD and guess: lower is better. Gap: 1 s of bidmc hidden, the other "
-        "channel visible. The second row is the same model from another seed.",
+        "channel visible. The second row is the same model from another seed: what differs by no more than it is no "
+        f"evidence. Patients behind the first row: {_patients(by)}. The codec's columns move with depth alone, "
+        "since settling starts every variant's drawing from the codes themselves.",
         "",
         *header(("variant", *(c[0] for c in _COLUMNS))),
     ]
@@ -35,6 +37,12 @@ def ablations(result: dict[str, Any]) -> list[str]:
         cells = [_cell(by.get((name, key)), digits) for _, key, digits in _COLUMNS]
         lines.append(line((text, *cells)))
     return [*lines, "", behind("ablations", result)]
+
+
+def _patients(by: dict[Any, dict[str, Any]]) -> str:
+    """How many patients each column of the full model rests on."""
+    found = [(title, by["full", key].get("patients")) for title, key, _ in _COLUMNS if ("full", key) in by]
+    return "; ".join(f"{title}: {count}" for title, count in found if count)
 
 
 def _cell(row: dict[str, Any] | None, digits: int) -> str:
