@@ -1,1 +1,1 @@
-"""Waveforms and head outputs to numbers with a unit, or to a refusal (numpy only)."""
+"""Waveforms and head outputs to numbers with a unit, or to a refusal (numpy and scipy only)."""
