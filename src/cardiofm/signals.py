@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MODALITIES = ("ecg", "ppg")
+WAVES = ("none", "p", "qrs", "t")  # what a sample of an ECG belongs to
+EVENTS = ("p_onset", "p_offset", "qrs_onset", "r_peak", "qrs_offset", "t_peak", "t_end", "ppg_foot", "ppg_peak")
 MIN_FS_HZ = 20.0
 MAX_FS_HZ = 100_000.0
 
@@ -227,6 +229,22 @@ class Window:
     valid: NDArray[np.bool_]  # (C, N)
     in_mv: NDArray[np.bool_]  # (C,)
     quality: NDArray[np.float32] = field(default_factory=lambda: np.zeros(2, np.float32))  # (C,) 0 bad … 1 good
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What the fiducial head says at every sample of a window, `K` = `EVENTS`, `N` samples from `start_s` on.
+
+    Reach is meant where a beat is: the ECG's events within 60 ms of the R peak, the PPG's within 100 ms of the foot.
+    """
+
+    start_s: float  # record time
+    fs_hz: float
+    waves: NDArray[np.float32]  # (4, N) probabilities, in the order of `WAVES`
+    chance: NDArray[np.float32]  # (K, N) 0…1: how likely the event lies here
+    reach_s: NDArray[np.float32]  # (K, N) from this sample to that event of its beat
+    spread_s: NDArray[np.float32]  # (K, N) expected absolute error of the reach
+    valid: NDArray[np.bool_]  # (2, N) ecg, ppg
 
 
 @dataclass(frozen=True)
