@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from cardiofm.data import catalog
 from cardiofm.data.prepare import NOISE_S
 from cardiofm.data.windows import window_at
+from cardiofm.measure.band import power_in_band
 from cardiofm.signals import MODALITIES, InputSpec, SignalError, Window
 
-BAND_HZ = {"ecg": (0.5, 40.0), "ppg": (0.5, 8.0)}
 KINDS = {"ecg": ("em", "ma"), "ppg": ("em",)}  # of the recordings, for each channel
 HELD_S = 600.0  # what lies behind the part that training may hear
 
@@ -55,28 +55,6 @@ def noisy(window: Window, channel: int, snr_db: float, fs_hz: float, noise: Nois
     values_CN = window.values.copy()
     values_CN[channel] += np.where(valid_N, gain * piece_N, 0).astype(np.float32)
     return replace(window, values=values_CN)
-
-
-def power_in_band(x_N: NDArray[np.floating], valid_N: NDArray[np.bool_], fs_hz: float, modality: str) -> float:
-    """Mean square of the known samples' part within the channel's band, in the squared unit of x; 0 for a constant.
-
-    >>> t = np.arange(2500) / 250
-    >>> round(power_in_band(np.sqrt(2) * np.sin(2 * np.pi * 5 * t), t >= 0, 250.0, "ecg"), 2)
-    1.0
-    """
-    known = x_N[valid_N]
-    if len(known) < 2 or known.std() == 0:
-        return 0.0
-    return float(np.mean(in_band(x_N, valid_N, fs_hz, modality)[valid_N] ** 2))
-
-
-def in_band(x_N: NDArray[np.floating], valid_N: NDArray[np.bool_], fs_hz: float, modality: str) -> NDArray[np.floating]:
-    """The part of a channel within its band, without delay, in the unit of x; what is not valid counts as its mean."""
-    centred_N = np.where(valid_N, x_N - x_N[valid_N].mean(dtype=np.float64), 0.0)
-    spectrum = np.fft.rfft(centred_N, 2 * len(centred_N))
-    hz = np.fft.rfftfreq(2 * len(centred_N), 1 / fs_hz)
-    low_hz, high_hz = BAND_HZ[modality]
-    return np.fft.irfft(np.where((hz >= low_hz) & (hz <= high_hz), spectrum, 0))[: len(centred_N)]
 
 
 def _piece(noise: Noise, kinds: tuple[str, ...], samples: int, name: str) -> NDArray[np.float32]:

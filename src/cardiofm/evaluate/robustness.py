@@ -23,8 +23,9 @@ from cardiofm.data.windows import window_at
 from cardiofm.evaluate import floors, metrics, probes
 from cardiofm.evaluate.cached import embeddings
 from cardiofm.evaluate.drawing import decoded, draw_encoded, encoded, mean_depth
-from cardiofm.evaluate.noise import Noise, in_band, noisy, power_in_band
+from cardiofm.evaluate.noise import Noise, noisy
 from cardiofm.evaluate.sample import Piece
+from cardiofm.measure.band import in_band, power_in_band
 from cardiofm.measure.beats import ppg_feet, r_peaks
 from cardiofm.model.encoded import depths
 from cardiofm.pipeline import MIN_S, Model

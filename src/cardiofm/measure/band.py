@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from cardiofm.signals import SignalError
 
 MIN_S = 1.0  # less known signal than this says nothing
+BAND_HZ = {"ecg": (0.5, 40.0), "ppg": (0.5, 8.0)}  # where each modality lives
 PAD_S = 1.0  # odd reflection at both ends, so that filters see no step
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -62,3 +63,25 @@ def parabola(x: Floats, at: NDArray[np.int64]) -> tuple[Floats, Floats]:
     shift = np.divide(before - after, 2 * bend, out=np.zeros(len(at)), where=bend != 0)
     shift = np.clip(shift, -0.5, 0.5)
     return shift, here - (before - after) * shift / 4
+
+
+def power_in_band(x_N: NDArray[np.floating], valid_N: NDArray[np.bool_], fs_hz: float, modality: str) -> float:
+    """Mean square of the known samples' part within the channel's band, in the squared unit of x; 0 for a constant.
+
+    >>> t = np.arange(2500) / 250
+    >>> round(power_in_band(np.sqrt(2) * np.sin(2 * np.pi * 5 * t), t >= 0, 250.0, "ecg"), 2)
+    1.0
+    """
+    known = x_N[valid_N]
+    if len(known) < 2 or known.std() == 0:
+        return 0.0
+    return float(np.mean(in_band(x_N, valid_N, fs_hz, modality)[valid_N] ** 2))
+
+
+def in_band(x_N: NDArray[np.floating], valid_N: NDArray[np.bool_], fs_hz: float, modality: str) -> NDArray[np.floating]:
+    """The part of a channel within its band, without delay, in the unit of x; what is not valid counts as its mean."""
+    centred_N = np.where(valid_N, x_N - x_N[valid_N].mean(dtype=np.float64), 0.0)
+    spectrum = np.fft.rfft(centred_N, 2 * len(centred_N))
+    hz = np.fft.rfftfreq(2 * len(centred_N), 1 / fs_hz)
+    low_hz, high_hz = BAND_HZ[modality]
+    return np.fft.irfft(np.where((hz >= low_hz) & (hz <= high_hz), spectrum, 0))[: len(centred_N)]

@@ -78,10 +78,12 @@ class Encoder(nn.Module):
         in_mv_BC: Tensor,
         present: tuple[int, ...] = (0, 1),
         keep: list[Tensor | None] | None = None,
+        blocks: int | None = None,
     ) -> Tokens:
         """Encode the streams in `present`; with `keep` (per stream, token indices `(B, V)`) only those tokens.
 
-        A token is visible when at least half of its samples are.
+        A token is visible when at least half of its samples are. With `blocks` the tokens are those after that many
+        blocks, not normalised.
         """
         xn_BCN, offset_BC, scale_BC = normalise(x_BCN, visible_BCN)
         log_mv_BC, in_mv = log_amplitude(scale_BC), in_mv_BC.to(x_BCN.dtype)
@@ -103,8 +105,10 @@ class Encoder(nn.Module):
                 ok, when = ok.gather(1, index), when.expand(x_BCN.shape[0], -1).gather(1, index)
             z[c], time[c], visible[c], patches[c] = tokens, when, ok, patch
         view = View(self.rotary, time, visible, self.spec.token_s)
-        for block in self.blocks:
+        for block in self.blocks[:blocks]:
             z = block(z, view)
+        if blocks is not None:
+            return Tokens(z, time, visible, offset_BC, scale_BC, patches)
         z = [None if t is None else self.norm[c](t) for c, t in enumerate(z)]
         return Tokens(z, time, visible, offset_BC, scale_BC, patches)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,9 +63,6 @@ class BatchConfig:
             raise ConfigError(f"batches.weights must not be negative, found {self.weights}")
 
 
-_TENSORS = ("x_BCN", "target_BCN", "valid_BCN", "in_mv_BC", "map_BCT", "facts_BF")
-
-
 @dataclass(frozen=True)
 class Batch:
     """Windows for one step; windows 2i and 2i+1 come from the same stored segment. A sample that is not valid is 0."""
@@ -82,7 +79,7 @@ class Batch:
 
     def rows(self, index: slice) -> Batch:
         """Some of the windows."""
-        return replace(self, **{n: t[index] for n in _TENSORS if (t := getattr(self, n)) is not None})
+        return replace(self, **{n: t[index] for n, t in self._tensors()})
 
     def suspects(self) -> tuple[str, ...]:
         """The recordings with a sample that is not finite; where there is none, all of the batch."""
@@ -93,8 +90,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        moved = {n: t.to(device, non_blocking=True) for n in _TENSORS if (t := getattr(self, n)) is not None}
-        return replace(self, **moved)
+        return replace(self, **{n: t.to(device, non_blocking=True) for n, t in self._tensors()})
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        return [(f.name, t) for f in fields(self) if isinstance(t := getattr(self, f.name), Tensor)]
 
 
 @dataclass(frozen=True)
