@@ -19,7 +19,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     ("signals", "config"),
     ("data", "model", "measure", "weights"),
-    ("train", "edge", "codec"),
+    ("train", "edge", "codec", "redraw"),
     ("pipeline",),
     ("evaluate", "web", "cluster", "demo", "terminal"),
     ("cli",),

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from cardiofm import weights
 from cardiofm.config import from_dict
 from cardiofm.data.hide import Hidden, Hide
-from cardiofm.data.join import Joiner, restore_gaps
 from cardiofm.data.windows import cut, window_at
 from cardiofm.measure.fit import fit
 from cardiofm.model.checkpoint import read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
-from cardiofm.signals import MODALITIES, CheckpointError, Embedding, InputSpec, Record, Signal, SignalError, Window
+from cardiofm.redraw import MIN_S, Drawn, Redrawing
+from cardiofm.signals import CheckpointError, Embedding, InputSpec, Record, SignalError, Window
 
-MIN_S = 1.0  # a channel with less known signal in a window counts as absent there
 OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
 
 
@@ -73,16 +72,6 @@ class Analysis:
     prd: dict[str, float]  # modality → 100 * rms(error) / standard deviation, %, over the known samples
     r: dict[str, float]  # modality → Pearson correlation
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """One window of a record with what the network made of it."""
-
-    window: Window  # as the network saw it: what is hidden is not valid
-    code: Encoded  # a batch of one
-    depth_CS: NDArray[np.int64]
-    drawn_CN: NDArray[np.float32]  # in the channels' units, NaN where nothing may be drawn
 
 
 @dataclass(frozen=True)
@@ -148,26 +137,26 @@ class Model:
         if hide is not None and bits_per_second is not None:
             raise SignalError("hidden parts are drawn without codes: give either hide or bits_per_second, found both")
         hidden = Hidden.of(hide, record)
-        joins = self._joiners(record, hidden)
-        for drawn in self._draw(record, hidden, bits_per_second, batch):
-            self._join(record, joins, drawn)
-        return self._record(record, hidden, joins, bits_per_second)
+        made = Redrawing(record, hidden, self.spec, self._overlap_s)
+        for drawn in self._draw(made, bits_per_second, batch):
+            made.add(drawn)
+        return made.finish(self._note(hidden, bits_per_second))
 
     def analyze(self, record: Record, bits_per_second: float = 256.0, batch: int = 16) -> Analysis:
         """The reconstruction from codes of `bits_per_second` a channel, its errors, and the embedding, in one pass."""
         hidden = Hidden.of(None, record)
-        joins, rows = self._joiners(record, hidden), []
+        making, rows = Redrawing(record, hidden, self.spec, self._overlap_s), []
         steps = math.ceil(record.duration_s / self.spec.token_s - 1e-6)
         depth_CT = np.zeros((2, steps), np.float32)
         coded_CT = np.zeros((2, steps), bool)
-        for drawn in self._draw(record, hidden, bits_per_second, batch):
-            self._join(record, joins, drawn)
+        for drawn in self._draw(making, bits_per_second, batch):
+            making.add(drawn)
             rows.append((drawn.window, drawn.code.embedding[0]))
             first = round((drawn.window.start_s - record.start_s) / self.spec.token_s)
             stop = min(steps, first + self.spec.tokens)
             depth_CT[:, first:stop] = shares(drawn.depth_CS, self.config["quantizer"]["group"])[:, : stop - first]
             coded_CT[:, first:stop] = drawn.code.coded[0, :, : stop - first]
-        made = self._record(record, hidden, joins, bits_per_second)
+        made = making.finish(self._note(hidden, bits_per_second))
         fits = {m: fit(true, drawn) for m in record.present if (true := record.signal(m)) and (drawn := made.signal(m))}
         return Analysis(
             record,
@@ -180,6 +169,11 @@ class Model:
             {m: fit[1] for m, fit in fits.items()},
             made.notes,
         )
+
+    def _note(self, hidden: Hidden, bits_per_second: float | None) -> str:
+        """What a drawn record is."""
+        rate = "all levels" if bits_per_second is None else f"{bits_per_second:g} bit/s a channel"
+        return f"drawn by the model {self.name!r} from {f'codes, {rate}' if hidden.none else 'tokens'}"
 
     @property
     def _bits_per_code(self) -> float:
@@ -241,87 +235,24 @@ class Model:
             order += at
         return parts[0] if len(parts) == 1 else Encoded.join(parts).rows(np.argsort(order))
 
-    def _draw(self, record: Record, hidden: Hidden, bits_per_second: float | None, batch: int) -> Iterator[_Drawn]:
+    def _draw(self, made: Redrawing, bits_per_second: float | None, batch: int) -> Iterator[Drawn]:
         """The overlapping windows of a record, drawn from codes, or from tokens where something is hidden."""
         mean_depth = math.inf if bits_per_second is None else bits_per_second * self.spec.token_s / self._bits_per_code
         if not mean_depth > 0:
             raise SignalError(f"bits_per_second must be above 0, found {bits_per_second:g}")
         hop_s = self.spec.window_s - self._overlap_s
-        pairs = self._windows(record, hop_s, hidden)
+        pairs = self._windows(made.record, hop_s, made.hidden)
         while some := list(islice(pairs, batch)):
             code = self._encode([window for window, _ in some])
             depth_BCS = depths(code.worth, code.coded, mean_depth)
-            if hidden.none:
+            if made.hidden.none:
                 drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.coded)
             else:
                 drawn_BCN = self.backend.draw(code)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
-                offset_C, scale_C = self._unit(record, hidden, window, whole, one)
-                yield _Drawn(window, one, depth_BCS[i], drawn_BCN[i] * scale_C[:, None] + offset_C[:, None])
-
-    def _unit(
-        self, record: Record, hidden: Hidden, window: Window, whole: Window, code: Encoded
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Offset and scale `(C,)` that put a drawing into the channels' units; NaN for one that may not be drawn."""
-        offset_C, scale_C = code.offset[0].copy(), code.scale[0].copy()
-        for c, modality in enumerate(MODALITIES):
-            if window.valid[c].any():
-                continue
-            own = whole.values[c][whole.valid[c]]
-            if not hidden.touches(modality, window.start_s, window.start_s + self.spec.window_s):
-                offset_C[c] = scale_C[c] = np.nan
-            elif record.signal(modality) is None:
-                offset_C[c], scale_C[c] = 0.0, 1.0
-            elif len(own) >= MIN_S * self.spec.fs_hz:
-                offset_C[c], scale_C[c] = own.mean(dtype=np.float64), own.std(dtype=np.float64)
-            else:
-                offset_C[c] = scale_C[c] = np.nan
-        return offset_C, scale_C
-
-    def _joiners(self, record: Record, hidden: Hidden) -> dict[str, Joiner]:
-        """One for each channel of the record, and one for a channel that is hidden without being there."""
-        out = {}
-        for modality in MODALITIES:
-            signal = record.signal(modality)
-            if signal is not None:
-                start_s, fs_hz, n = signal.start_s, signal.fs_hz, len(signal.samples)
-            elif modality == hidden.modality:
-                start_s, fs_hz = record.start_s, self.spec.fs_hz
-                n = max(1, math.ceil(record.duration_s * fs_hz - 1e-6))
-            else:
-                continue
-            out[modality] = Joiner(
-                self.spec, start_s=start_s, fs_hz=fs_hz, n=n, origin_s=record.start_s, fade_s=self._overlap_s
-            )
-        return out
-
-    def _join(self, record: Record, joins: dict[str, Joiner], drawn: _Drawn) -> None:
-        first = round((drawn.window.start_s - record.start_s) * self.spec.fs_hz)
-        for modality, join in joins.items():
-            join.add(first, drawn.drawn_CN[MODALITIES.index(modality)])
-
-    def _record(
-        self, record: Record, hidden: Hidden, joins: dict[str, Joiner], bits_per_second: float | None
-    ) -> Record:
-        """The joined channels as a record on the original clocks, with a note of what they are."""
-        made: dict[str, Signal] = {}
-        for modality, join in joins.items():
-            values, signal = join.finish(), record.signal(modality)
-            if signal is None:
-                made[modality] = Signal(values, join.fs_hz, "z", modality, join.start_s)
-                continue
-            if modality != hidden.modality:
-                restore_gaps(values, signal, hidden.spans_s)
-            made[modality] = replace(signal, samples=values, inverted=False)
-        rate = "all levels" if bits_per_second is None else f"{bits_per_second:g} bit/s a channel"
-        notes = [
-            *record.notes,
-            f"drawn by the model {self.name!r} from {f'codes, {rate}' if hidden.none else 'tokens'}",
-        ]
-        if record.duration_s < self.spec.window_s:
-            notes.append(f"lasts {record.duration_s:.3g} s, shorter than the window of {self.spec.window_s:g} s")
-        return Record(record.name, made.get("ecg"), made.get("ppg"), record.patient, tuple(notes))
+                offset_C, scale_C = made.unit(window, whole, one)
+                yield Drawn(window, one, depth_BCS[i], drawn_BCN[i] * scale_C[:, None] + offset_C[:, None])
 
 
 def _batches(items: Iterable[tuple[Record, Any]], size: int) -> Iterator[list[tuple[Record, Any]]]:

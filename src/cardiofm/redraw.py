@@ -1,0 +1,93 @@
+"""The network's drawings of a record's windows, put into the channels' units and joined on their own clocks.
+
+Shapes: C channels (ecg, ppg), N samples, S token steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.data.hide import Hidden
+from cardiofm.data.join import Joiner, restore_gaps
+from cardiofm.model.encoded import Encoded
+from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
+
+MIN_S = 1.0  # a channel with less known signal in a window counts as absent there
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One window of a record with what the network made of it."""
+
+    window: Window  # as the network saw it: what is hidden is not valid
+    code: Encoded  # a batch of one
+    depth_CS: NDArray[np.int64]
+    drawn_CN: NDArray[np.float32]  # in the channels' units, NaN where nothing may be drawn
+
+
+class Redrawing:
+    """A record that is being drawn, window by window."""
+
+    def __init__(self, record: Record, hidden: Hidden, spec: InputSpec, overlap_s: float) -> None:
+        self.record, self.hidden, self.spec = record, hidden, spec
+        self.joins = self._joiners(overlap_s)
+
+    def unit(self, window: Window, whole: Window, code: Encoded) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Offset and scale `(C,)` that put a drawing into the channels' units; NaN for one that may not be drawn."""
+        offset_C, scale_C = code.offset[0].copy(), code.scale[0].copy()
+        for c, modality in enumerate(MODALITIES):
+            if window.valid[c].any():
+                continue
+            own = whole.values[c][whole.valid[c]]
+            if not self.hidden.touches(modality, window.start_s, window.start_s + self.spec.window_s):
+                offset_C[c] = scale_C[c] = np.nan
+            elif self.record.signal(modality) is None:
+                offset_C[c], scale_C[c] = 0.0, 1.0
+            elif len(own) >= MIN_S * self.spec.fs_hz:
+                offset_C[c], scale_C[c] = own.mean(dtype=np.float64), own.std(dtype=np.float64)
+            else:
+                offset_C[c] = scale_C[c] = np.nan
+        return offset_C, scale_C
+
+    def add(self, drawn: Drawn) -> None:
+        """Join one more window, later than those before it."""
+        first = round((drawn.window.start_s - self.record.start_s) * self.spec.fs_hz)
+        for modality, join in self.joins.items():
+            join.add(first, drawn.drawn_CN[MODALITIES.index(modality)])
+
+    def finish(self, note: str) -> Record:
+        """The joined channels as a record on the original clocks, with a note of what they are."""
+        record, made = self.record, dict[str, Signal]()
+        for modality, join in self.joins.items():
+            values, signal = join.finish(), record.signal(modality)
+            if signal is None:
+                made[modality] = Signal(values, join.fs_hz, "z", modality, join.start_s)
+                continue
+            if modality != self.hidden.modality:
+                restore_gaps(values, signal, self.hidden.spans_s)
+            made[modality] = replace(signal, samples=values, inverted=False)
+        notes = [*record.notes, note]
+        if record.duration_s < self.spec.window_s:
+            notes.append(f"lasts {record.duration_s:.3g} s, shorter than the window of {self.spec.window_s:g} s")
+        return Record(record.name, made.get("ecg"), made.get("ppg"), record.patient, tuple(notes))
+
+    def _joiners(self, overlap_s: float) -> dict[str, Joiner]:
+        """One for each channel of the record, and one for a channel that is hidden without being there."""
+        record, out = self.record, {}
+        for modality in MODALITIES:
+            signal = record.signal(modality)
+            if signal is not None:
+                start_s, fs_hz, n = signal.start_s, signal.fs_hz, len(signal.samples)
+            elif modality == self.hidden.modality:
+                start_s, fs_hz = record.start_s, self.spec.fs_hz
+                n = max(1, math.ceil(record.duration_s * fs_hz - 1e-6))
+            else:
+                continue
+            out[modality] = Joiner(
+                self.spec, start_s=start_s, fs_hz=fs_hz, n=n, origin_s=record.start_s, fade_s=overlap_s
+            )
+        return out
