@@ -29,12 +29,13 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="session")
 def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a network of the released shape but far smaller, with random weights."""
+    """The folder of a network of the released shape but far smaller, with random weights, and a fiducial head."""
     import torch
 
     from cardiofm.model.cardiofm import CardioFM, ModelConfig
     from cardiofm.model.decoder import DecoderConfig
     from cardiofm.model.encoder import EncoderConfig
+    from cardiofm.model.heads import FiducialHead, HeadConfig
     from cardiofm.model.quantizer import AdaptiveRVQ, QuantizerConfig
 
     torch.manual_seed(0)
@@ -52,6 +53,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quantizer.ready.fill_(True)
     folder = tmp_path_factory.mktemp("models") / "micro"
     model.save(folder)
+    FiducialHead(HeadConfig(read_after=1, widths=(4, 8, 8, 16)), 32, model.config.spec).save(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ import torch
 
 from cardiofm.edge import export as export_module
 from cardiofm.edge.export import export
-from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS
+from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS, MEASURERS
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.signals import CheckpointError
 
@@ -20,8 +20,8 @@ GRAPHS = (*ENCODERS.values(), DRAW, DECODE)
 
 
 def test_graphs_read_their_weights_from_the_safetensors_file(micro_graphs: Path) -> None:
-    size = (micro_graphs / "model.safetensors").stat().st_size
-    for name in GRAPHS:
+    files = {f: (micro_graphs / f).stat().st_size for f in ("model.safetensors", "fiducials.safetensors")}
+    for name in (*GRAPHS, *MEASURERS.values()):
         assert (micro_graphs / name).stat().st_size < 1 << 20
         proto = onnx.load(micro_graphs / name, load_external_data=False)
         outside = [t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -29,8 +29,8 @@ def test_graphs_read_their_weights_from_the_safetensors_file(micro_graphs: Path)
         assert outside
         for tensor in outside:
             place = {entry.key: entry.value for entry in tensor.external_data}
-            assert place["location"] == "model.safetensors"
-            assert int(place["offset"]) + int(place["length"]) <= size
+            assert place["location"] == "model.safetensors" or name in MEASURERS.values()
+            assert int(place["offset"]) + int(place["length"]) <= files[place["location"]]
         floats = [t for t in inside if t.data_type == onnx.TensorProto.FLOAT]
         assert sum(int(np.prod(t.dims)) for t in floats) < 40_000  # angles, lags of the grid, transform of a block
 
@@ -73,7 +73,7 @@ def test_nothing_is_written_when_a_graph_differs(
         made[name] = proto
         return proto
 
-    def attach(proto, folder):
+    def attach(proto, folder, name):
         for node in proto.graph.node:
             if node.op_type == "Softmax":
                 node.attribute[0].i = 1

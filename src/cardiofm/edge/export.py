@@ -25,10 +25,11 @@ from onnxscript import optimizer
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS, LAYOUT, OnnxBackend, layout
+from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS, LAYOUT, MEASURERS, OnnxBackend, layout
 from cardiofm.model.backend import Decode, Draw, Encode, TorchBackend
 from cardiofm.model.cardiofm import CardioFM
-from cardiofm.model.checkpoint import WEIGHTS
+from cardiofm.model.checkpoint import HEAD, HEAD_WEIGHTS, WEIGHTS
+from cardiofm.model.heads import Measure
 from cardiofm.signals import CheckpointError, InputSpec
 
 OPSET = 20
@@ -39,13 +40,13 @@ _KINDS = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 
 
 def export(folder: Path) -> list[Path]:
-    """Write the five graphs of a model folder into it; returns their paths.
+    """Write the graphs of a model folder into it, those of its fiducial head too; returns their paths.
 
     ONNX Runtime must give what torch gives on 1, 3 and 16 windows with gaps and absent channels; otherwise nothing
     is written and a CheckpointError says what differed.
     """
     model = CardioFM.load(folder)
-    torch_backend = TorchBackend(model)
+    torch_backend = TorchBackend(model, head=folder if (folder / HEAD).is_file() else None)
     windows = _windows(model.config.spec, 2)
     encoded = torch_backend.encode(*windows)
     depth = np.full(encoded.seen.shape, 2)
@@ -54,10 +55,14 @@ def export(folder: Path) -> list[Path]:
         DRAW: (Draw(model), (encoded.tokens, encoded.patches, encoded.seen)),
         DECODE: (Decode(model), (encoded.codes, depth, encoded.coded)),
     }
+    if torch_backend.head is not None:
+        head = torch_backend.head
+        jobs |= {name: (Measure(model, head, present), windows) for present, name in MEASURERS.items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as draft:
-        shutil.copyfile(folder / WEIGHTS, Path(draft) / WEIGHTS)
+        for name in (WEIGHTS, *((HEAD_WEIGHTS,) if torch_backend.head is not None else ())):
+            shutil.copyfile(folder / name, Path(draft) / name)
         for name, (module, arrays) in jobs.items():
-            onnx.save(_attach(_graph(module, arrays), folder), Path(draft) / name)
+            onnx.save(_attach(_graph(module, arrays), folder, name), Path(draft) / name)
         graphs = OnnxBackend(Path(draft), threads=1)
         for batch in (1, 3, 16):
             _compare(torch_backend, graphs, _windows(model.config.spec, batch))
@@ -77,7 +82,7 @@ def _graph(module: nn.Module, arrays: tuple[NDArray, ...]) -> onnx.ModelProto:
         program = torch.onnx.export(exported, (), dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
     logger.setLevel(level)
     graph = program.model.graph  # pyright: ignore[reportOptionalMemberAccess]
-    for name in [n for n in graph.initializers if n.startswith("model.") and n[6:] in module.model.state_dict()]:  # pyright: ignore
+    for name in [n for n in graph.initializers if n in module.state_dict()]:
         value = graph.initializers.pop(name)
         value.const_value = None
         graph.inputs.append(value)
@@ -90,31 +95,34 @@ def _graph(module: nn.Module, arrays: tuple[NDArray, ...]) -> onnx.ModelProto:
     return proto
 
 
-def _attach(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """Turn the graph's weight inputs into initialisers that lie in the folder's safetensors file."""
-    header, data_at = _header(folder / WEIGHTS)
+def _attach(proto: onnx.ModelProto, folder: Path, name: str) -> onnx.ModelProto:
+    """Turn the weight inputs of the graph `name` into initialisers that lie in the folder's safetensors files."""
+    files = {"model.": WEIGHTS} | ({"head.": HEAD_WEIGHTS} if name in MEASURERS.values() else {})
+    headers = {prefix: _header(folder / file) for prefix, file in files.items()}
     graph = proto.graph
     used = {name for node in graph.node for name in node.input}
-    weights = [i for i in graph.input if i.name.startswith("model.")]
+    weights = [i for i in graph.input if i.name.startswith(tuple(files))]
     nodes = list(graph.node)
     del graph.node[:]
     for value in weights:
         graph.input.remove(value)
         if value.name not in used:
             continue
-        entry = header[value.name.removeprefix("model.")]
+        prefix = value.name.split(".", 1)[0] + "."
+        header, data_at = headers[prefix]
+        entry = header[value.name.removeprefix(prefix)]
         half = entry["dtype"] == "F16"
         begin, end = entry["data_offsets"]
         tensor = graph.initializer.add()
         tensor.name = value.name + ".half" if half else value.name
         tensor.data_type, tensor.data_location = _KINDS[entry["dtype"]], TensorProto.EXTERNAL
         tensor.dims.extend(entry["shape"])
-        for key, text in (("location", WEIGHTS), ("offset", str(data_at + begin)), ("length", str(end - begin))):
+        for key, text in (("location", files[prefix]), ("offset", str(data_at + begin)), ("length", str(end - begin))):
             tensor.external_data.add(key=key, value=text)
         if half:
             graph.node.append(helper.make_node("Cast", [tensor.name], [value.name], to=TensorProto.FLOAT))
     graph.node.extend(nodes)
-    helper.set_model_props(proto, {LAYOUT: layout(folder)})
+    helper.set_model_props(proto, {LAYOUT: layout(folder, name)})
     if proto.ByteSize() > GRAPH_BYTES:
         raise CheckpointError(f"a graph must hold no weights of its own, found one of {proto.ByteSize()} bytes")
     return proto
@@ -154,6 +162,10 @@ def _compare(
         depth = np.minimum(a.codes.sum(-1) % 9, a.codes.shape[-1])
         _close(f"waveform of {DRAW}", truth.draw(a), graphs.draw(a))
         _close(f"waveform of {DECODE}", truth.decode(a.codes, depth, a.coded), graphs.decode(a.codes, depth, a.coded))
+    for present, name in MEASURERS.items() if truth.head is not None else ():
+        both = zip(truth.measure(*windows, present), graphs.measure(*windows, present), strict=True)
+        for a, b in both:
+            _close(f"answers of {name}", a, b)
 
 
 def _close(what: str, a: NDArray, b: NDArray) -> None:

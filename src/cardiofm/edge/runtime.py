@@ -5,20 +5,20 @@ Shapes: B batch, C channels, N samples, S token steps, D width, Q codebook level
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.model.checkpoint import WEIGHTS
+from cardiofm.model.checkpoint import HEAD_WEIGHTS, WEIGHTS
 from cardiofm.model.encoded import Encoded
 from cardiofm.signals import CheckpointError
 
 ENCODERS = {(0, 1): "encode.onnx", (0,): "encode_ecg.onnx", (1,): "encode_ppg.onnx"}  # by the streams that they run
+MEASURERS = {(0, 1): "measure.onnx", (0,): "measure_ecg.onnx", (1,): "measure_ppg.onnx"}  # there is a head for them
 DRAW, DECODE = "draw.onnx", "decode.onnx"
-LAYOUT = "weights_layout"  # metadata key: the hash of the weights file's header that a graph's offsets belong to
+LAYOUT = "weights_layout"  # metadata key: the hash of the weights files' headers that a graph's offsets belong to
 
 
 class OnnxBackend:
@@ -54,6 +54,21 @@ class OnnxBackend:
         """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
         return self._run(DECODE, codes_BCSQ, depth_BCS, coded_BCS)[0]
 
+    def measure(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> list[NDArray[np.float32]]:
+        """What the head says: waves `(B, 4, N)`, chance, reach in s and spread in s, each `(B, K, N)`."""
+        if not (self.folder / MEASURERS[present]).is_file():
+            raise CheckpointError(
+                f"a model folder must hold {MEASURERS[present]} to measure without torch, {self.folder} lacks it; "
+                f"put a fiducial head into it and run `cardiofm export {self.folder}`"
+            )
+        return self._run(MEASURERS[present], x_BCN, visible_BCN, in_mv_BC)
+
     def _run(self, name: str, *arrays: NDArray) -> list[NDArray]:
         if name not in self._sessions:
             self._sessions[name] = self._session(self.folder / name)
@@ -75,21 +90,19 @@ class OnnxBackend:
             raise CheckpointError(
                 f"{path} must be readable by ONNX Runtime: {reason}; export the model again"
             ) from error
-        if session.get_modelmeta().custom_metadata_map.get(LAYOUT) != self._layout:
+        if session.get_modelmeta().custom_metadata_map.get(LAYOUT) != layout(self.folder, path.name):
             raise CheckpointError(
                 f"{path} must belong to the {WEIGHTS} beside it, and does not; export the model again"
             )
         return session
 
-    @cached_property
-    def _layout(self) -> str:
-        return layout(self.folder)
 
-
-def layout(folder: Path) -> str:
-    """A hash of where each tensor lies in the weights file; other values in the same places leave it unchanged."""
+def layout(folder: Path, graph: str) -> str:
+    """A hash of where each tensor lies in the weights files of a graph, whatever its values."""
     import hashlib
 
-    with (folder / WEIGHTS).open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        return hashlib.sha256(file.read(size)).hexdigest()
+    found = hashlib.sha256()
+    for name in (WEIGHTS, *((HEAD_WEIGHTS,) if graph in MEASURERS.values() else ())):
+        with (folder / name).open("rb") as file:
+            found.update(file.read(int.from_bytes(file.read(8), "little")))
+    return found.hexdigest()

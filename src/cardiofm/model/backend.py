@@ -1,4 +1,4 @@
-"""The three things that are asked of the network at use, as torch modules, and torch as the backend that runs them.
+"""What is asked of the network at use, as torch modules, and torch as the backend that runs them.
 
 `cardiofm.edge.export` writes these same modules as ONNX graphs.
 Shapes: B batch, C channels, N samples, S token steps, D width, Q codebook levels.
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.checkpoint import HEAD
 from cardiofm.model.encoded import Encoded
 from cardiofm.model.encoder import Tokens
+from cardiofm.model.heads import FiducialHead, Measure
 from cardiofm.model.quantizer import AdaptiveRVQ
+from cardiofm.signals import CheckpointError
 
 
 class Encode(nn.Module):
@@ -86,10 +89,15 @@ class Decode(nn.Module):
 
 
 class TorchBackend:
-    """The network run by torch: numpy in, numpy out."""
+    """The network run by torch: numpy in, numpy out.
 
-    def __init__(self, model: CardioFM | Path, threads: int | None = None) -> None:
+    The fiducial head is that of the model's folder, or of the folder `head`.
+    """
+
+    def __init__(self, model: CardioFM | Path, threads: int | None = None, head: Path | None = None) -> None:
         self.model = (CardioFM.load(model) if isinstance(model, Path) else model).eval()
+        head = head or (model if isinstance(model, Path) and (model / HEAD).is_file() else None)
+        self.head = None if head is None else FiducialHead.load(head, self.model)
         self.device = next(self.model.parameters()).device
         if threads is not None:
             torch.set_num_threads(threads)
@@ -113,6 +121,18 @@ class TorchBackend:
     ) -> NDArray[np.float32]:
         """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
         return self._run(Decode(self.model), codes_BCSQ, depth_BCS, coded_BCS)[0]
+
+    def measure(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> list[NDArray[np.float32]]:
+        """What the head says: waves `(B, 4, N)`, chance, reach in s and spread in s, each `(B, K, N)`."""
+        if self.head is None:
+            raise CheckpointError(f"a model must have a fiducial head ({HEAD}) to measure with, found none; train one")
+        return self._run(Measure(self.model, self.head, present), x_BCN, visible_BCN, in_mv_BC)
 
     def _run(self, module: nn.Module, *arrays: NDArray) -> list[NDArray]:
         with torch.inference_mode():

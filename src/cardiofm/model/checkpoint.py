@@ -15,6 +15,7 @@ from cardiofm.signals import CheckpointError
 FORMAT = 4
 OLDEST = 3
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
+HEAD, HEAD_WEIGHTS = "fiducials.json", "fiducials.safetensors"  # of the fiducial head, in the same folder or another
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.checkpoint import HEAD, HEAD_WEIGHTS
 from cardiofm.signals import EVENTS, WAVES, CheckpointError, InputSpec
 
-HEAD, HEAD_WEIGHTS = "fiducials.json", "fiducials.safetensors"
 ECG_EVENTS = sum(not name.startswith("ppg") for name in EVENTS)
 SPLIT = (ECG_EVENTS, len(EVENTS) - ECG_EVENTS)  # events of the ECG, of the PPG
 UNIT_S = 0.1  # of reach and spread inside the network
