@@ -247,6 +247,58 @@ class HeadOutputs:
     valid: NDArray[np.bool_]  # (2, N) ecg, ppg
 
 
+INTERVALS = (
+    "rr_ms", "pr_ms", "qrs_ms", "qt_ms", "qtc_fridericia_ms", "qtc_bazett_ms", "qtc_framingham_ms", "pat_ms",
+)  # fmt: skip
+MEASURES = (*(f"{event}_s" for event in ("r_peak", *(e for e in EVENTS if e != "r_peak"))), *INTERVALS)
+REASONS = (
+    "",  # measured
+    "no ECG",
+    "no PPG",
+    "no signal",  # absent, flat, or a gap that the interval would have to bridge
+    "noise",  # the expected error is too large
+    "estimates disagree",
+    "no P wave seen",
+    "no T wave seen",
+    "cut by an edge",  # the point lies where nothing is known, at the end of the record or at a gap
+    "waves out of order",
+    "runs into the next beat",
+    "no beat before",
+    "no pulse follows",
+)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """What the heart does over a stretch, and how sure that is."""
+
+    label: str  # "sinus", "af", "other" or "unreadable"
+    probability: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row per beat, in time order; columns are `MEASURES`, points in record time (s), intervals in ms.
+
+    A value that cannot be given is NaN, and its `reason` says why; `confidence` is the probability that the error of
+    a value is within the tolerance of `cardiofm.measure.confidence.TOLERANCE_S`.
+    """
+
+    record: str
+    values: dict[str, NDArray[np.float64]]  # column → (B,)
+    confidence: dict[str, NDArray[np.float32]]  # column → (B,) 0…1, 0 where there is no value
+    reason: dict[str, NDArray[np.uint8]]  # column → (B,) index into `REASONS`
+    summary: dict[str, Any]  # of the record, ready for JSON
+    stretches: tuple[dict[str, Any], ...]  # of every 30 s
+
+    def __len__(self) -> int:
+        return len(self.values["r_peak_s"])
+
+    def reasons(self, column: str) -> list[str]:
+        """Why each beat has no value in a column; "" where it has one."""
+        return [REASONS[code] for code in self.reason[column]]
+
+
 @dataclass(frozen=True)
 class Embedding:
     """One row per window: `values (W, D)` float32, `start_s (W,)`, `quality (W, C)`, `present (W, C)`."""

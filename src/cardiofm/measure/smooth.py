@@ -1,0 +1,127 @@
+"""A time that changes slowly from beat to beat, each beat's value leaning on its neighbours as far as it is unsure.
+
+A local level (a random walk) is seen through each beat's own error; the filter of Kalman forwards, the smoother of
+Rauch, Tung & Striebel (AIAA Journal 3, 1965, doi:10.2514/3.3166) backwards. What a beat truly has of its own, above all
+one that comes early or late, is kept as far as it was seen well; values far off the level count less (Student's t).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cardiofm.measure.band import Floats
+
+GAP_S = 10.0  # nothing is carried across a longer one
+_TAIL = 4.0  # degrees of freedom of Student's t: how heavy the tails of the errors are
+_PASSES = 3  # of reweighting
+_FEW = 30  # beats from which on drift and error are fitted to the record
+_MANY = 2000  # beats that are enough to fit them
+_DRIFTS, _SCALES = (0.4, 1.0, 2.0), (0.7, 1.0, 1.6, 2.5)  # tried multiples of drift and of the stated errors
+_AROUND = 5  # beats on each side that say how long an interval usually is
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a time changes: the level's drift, and what a beat has of its own."""
+
+    drift_s: float  # standard deviation of the level's change in one second
+    own_s: float  # standard deviation of a regular beat about the level
+    early: float  # of the seconds that a beat comes early or late, the share that may show in its value
+
+
+PAT = Course(drift_s=0.006, own_s=0.002, early=0.12)
+QT = Course(drift_s=0.002, own_s=0.003, early=0.12)
+
+
+def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: Course) -> tuple[Floats, Floats]:
+    """Values and their expected errors in s, both `(B,)`, of beats at `at_s` with values and expected errors `sd_s`.
+
+    Beats without a value (NaN) stay without one. `rr_s`: the interval before each beat, NaN where it is not known.
+
+    >>> at, true = np.arange(60.0), 0.25 + 0.02 * np.sin(np.arange(60.0) / 20)
+    >>> noisy = true + 0.03 * np.random.default_rng(0).normal(size=60)
+    >>> got, sd = smoothed(at, noisy, np.full(60, 0.03), np.ones(60), PAT)
+    >>> bool(np.abs(got - true).mean() < 0.5 * np.abs(noisy - true).mean()), bool((sd < 0.02).all())
+    (True, True)
+    """
+    out, out_sd = value_s.astype(np.float64), sd_s.astype(np.float64)
+    seen = np.flatnonzero(np.isfinite(value_s))
+    if len(seen) < 3:
+        return out, out_sd
+    own = np.hypot(course.own_s, course.early * _off_beat(rr_s)[seen]) ** 2
+    at, value, noise = at_s[seen], value_s[seen], np.maximum(sd_s[seen], 1e-4) ** 2
+    drift, scale = _fitted(at, value, noise, own, course.drift_s**2)
+    noise = noise * scale
+    level, spread = _level(at, value, noise + own, drift)
+    stated = noise
+    for _ in range(_PASSES):
+        z2 = (value - level) ** 2 / (stated + own + spread)
+        noise = stated * np.maximum((_TAIL + z2) / (_TAIL + 1), 1.0)
+        level, spread = _level(at, value, noise + own, drift)
+    gain = own / (own + noise)
+    out[seen] = level + gain * (value - level)
+    out_sd[seen] = np.sqrt(own * noise / (own + noise) + (1 - gain) ** 2 * spread)
+    return out, out_sd
+
+
+def _off_beat(rr_s: Floats) -> Floats:
+    """Seconds that each interval differs from the median of those around, 0 where it is not known."""
+    B = len(rr_s)
+    index = np.arange(B)[:, None] + np.arange(-_AROUND, _AROUND + 1)
+    around = np.where((index >= 0) & (index < B), rr_s[np.clip(index, 0, B - 1)], np.nan)
+    usual = np.full(B, np.nan)
+    some = np.isfinite(around).any(1)
+    usual[some] = np.nanmedian(around[some], axis=1)
+    off = np.abs(rr_s - usual)
+    return np.where(np.isfinite(off), off, 0.0)
+
+
+def _fitted(at_s: Floats, value: Floats, noise: Floats, own: Floats, drift: float) -> tuple[float, float]:
+    """Drift (variance per second) and scale of the errors' variance under which the record is most likely."""
+    if len(value) < _FEW:
+        return drift, 1.0
+    part = slice(0, _MANY)
+    tried = [(drift * d * d, s * s) for d in _DRIFTS for s in _SCALES]
+    scores = [_likelihood(at_s[part], value[part], noise[part] * s + own[part], d) for d, s in tried]
+    return tried[int(np.argmax(scores))]
+
+
+def _likelihood(at_s: Floats, value: Floats, noise: Floats, drift: float) -> float:
+    """Log likelihood of the values with Student's t in place of the normal, up to a constant."""
+    total, level, spread, before = 0.0, float(value[0]), float(noise[0]), float(at_s[0])
+    for t, y, r in zip(at_s[1:].tolist(), value[1:].tolist(), noise[1:].tolist(), strict=True):
+        gap, before = t - before, t
+        if gap > GAP_S:
+            level, spread = y, r
+            continue
+        spread += drift * gap
+        s = spread + r
+        z2 = (y - level) ** 2 / s
+        total -= 0.5 * np.log(s) + 0.5 * (_TAIL + 1) * np.log1p(z2 / _TAIL)
+        gain = spread / (s * max(1.0, (_TAIL + z2) / (_TAIL + 1)))
+        level += gain * (y - level)
+        spread *= 1 - gain
+    return float(total)
+
+
+def _level(at_s: Floats, value: Floats, noise: Floats, drift: float) -> tuple[Floats, Floats]:
+    """The level at each beat and its variance: filter forwards, smoother backwards."""
+    n = len(value)
+    level, spread, ahead = np.empty(n), np.empty(n), np.empty(n)
+    x, p, before = 0.0, np.inf, float(at_s[0])
+    for i, (t, y, r) in enumerate(zip(at_s.tolist(), value.tolist(), noise.tolist(), strict=True)):
+        p = np.inf if t - before > GAP_S else p + drift * (t - before)
+        ahead[i], before = p, t
+        gain = 1.0 if p == np.inf else p / (p + r)
+        x += gain * (y - x)
+        p = r if gain == 1.0 else (1 - gain) * p
+        level[i], spread[i] = x, p
+    for i in range(n - 2, -1, -1):
+        if ahead[i + 1] == np.inf:
+            continue
+        back = spread[i] / ahead[i + 1]
+        level[i] += back * (level[i + 1] - level[i])
+        spread[i] += back**2 * (spread[i + 1] - ahead[i + 1])
+    return level, spread
