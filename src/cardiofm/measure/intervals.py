@@ -1,0 +1,196 @@
+"""Located beats to the table of beats: points in s, intervals in ms, each with its confidence, or the reason why not.
+
+An interval of two points is judged by its own error: smoothing over beats can give what one beat alone could not.
+Shapes: B rows, one per beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.measure import smooth
+from cardiofm.measure.band import Bools, Floats
+from cardiofm.measure.confidence import TOLERANCE_S, Calibration, features
+from cardiofm.measure.gather import Gathered
+from cardiofm.measure.locate import ECG_EVENTS, PPG_EVENTS, Points
+from cardiofm.measure.rows import CODE, Rows
+from cardiofm.signals import MEASURES
+
+ABSENT = 0.25  # a P or T wave whose presence and chance stay below this was not there
+_MERGE_S = 0.02  # a T wave may overlap the next P by this much
+_GAP_S = 0.1  # an interval with more unknown signal inside may hide a beat
+_ORDER = ("p_onset", "p_offset", "qrs_onset", "r_peak", "qrs_offset", "t_peak", "t_end")
+Codes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A point or an interval of every beat, `(B,)` each; `why`: the code of a reason that no averaging can mend."""
+
+    value_s: Floats
+    sd_s: Floats
+    apart_s: Floats
+    chance: Floats
+    presence: Floats
+    why: Codes
+
+    def but(self, where: Bools, reason: str) -> Seen:
+        """With a reason where there was none yet."""
+        return replace(self, why=np.where(where & (self.why == 0), CODE[reason], self.why).astype(np.uint8))
+
+    def features(self, name: str) -> Floats:
+        """What the confidence is made of, `(B, F)`; NaN where there is no value."""
+        x = features(name, self.sd_s, self.apart_s, self.chance, self.presence)
+        return np.where((self.why == 0)[:, None], x, np.nan)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of `MEASURES`: values, confidences and codes of reasons, `(B,)` each."""
+
+    values: dict[str, Floats]
+    confidence: dict[str, NDArray[np.float32]]
+    reason: dict[str, Codes]
+
+
+def seen_points(found: Gathered, rows: Rows) -> dict[str, Seen]:
+    """Every point of every beat, checked for what must hold: it lies where signal is, its wave is there, in order."""
+    out = {e: _seen(found.ecg, rows.ecg, k, rows.no_ecg) for k, e in enumerate(ECG_EVENTS)}
+    out |= {e: _seen(found.ppg, rows.ppg, k, rows.no_ppg) for k, e in enumerate(PPG_EVENTS)}
+    for on, off, reason in (("p_onset", "p_offset", "no P wave seen"), ("t_peak", "t_end", "no T wave seen")):
+        height = (out[on].chance + out[off].chance) / 2
+        absent = np.maximum(out[on].presence, height) < ABSENT
+        out[on], out[off] = out[on].but(absent, reason), out[off].but(absent, reason)
+    for early, late in pairwise(_ORDER):
+        _in_order(out, early, late)
+    _before_next(out)
+    return out
+
+
+def seen_intervals(points: dict[str, Seen], found: Gathered, rows: Rows, smoothed: bool) -> dict[str, Seen]:
+    """RR, PR, QRS, QT and PAT of every beat."""
+    rr = _rr(points["r_peak"], found, rows)
+    out = {
+        "rr": rr,
+        "pr": _between(points["p_onset"], points["qrs_onset"]),
+        "qrs": _between(points["qrs_onset"], points["qrs_offset"]),
+        "qt": _between(points["qrs_onset"], points["t_end"]),
+        "pat": _between(points["r_peak"], points["ppg_foot"]),
+    }
+    if smoothed:
+        rr_s = np.where(rr.why == 0, rr.value_s, np.nan)
+        for name, course in (("qt", smooth.QT), ("pat", smooth.PAT)):
+            out[name] = _smoothed(out[name], points["r_peak"].value_s, rr_s, course)
+    return out
+
+
+def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: bool = True) -> Table:
+    """The table of a record's beats."""
+    points = seen_points(found, rows)
+    intervals = seen_intervals(points, found, rows, smoothed)
+    table = Table({}, {}, {})
+    for name, seen in (points | intervals).items():
+        column, unit = (f"{name}_s", 1.0) if name in points else (f"{name}_ms", 1000.0)
+        sure = calibration.confidence(name, seen.features(name))
+        seen = seen.but(sure < calibration.given_from(name), "noise")
+        at_odds = (seen.why == CODE["noise"]) & (seen.apart_s > np.maximum(TOLERANCE_S[name], 1.2 * seen.sd_s))
+        why = np.where(at_odds, CODE["estimates disagree"], seen.why)
+        _put(table, column, seen.value_s * unit, sure, why)
+    _corrected(table)
+    values, sure, why = table.values, table.confidence, table.reason
+    return Table({c: values[c] for c in MEASURES}, {c: sure[c] for c in MEASURES}, {c: why[c] for c in MEASURES})
+
+
+def _put(table: Table, column: str, value: Floats, sure: NDArray, why: NDArray) -> None:
+    given = why == 0
+    table.values[column] = np.where(given, value, np.nan)
+    table.confidence[column] = np.where(given, sure, 0).astype(np.float32)
+    table.reason[column] = why.astype(np.uint8)
+
+
+def _seen(points: Points, index: NDArray[np.int64], k: int, absent: Codes) -> Seen:
+    """One event of every row."""
+    if len(points) == 0:
+        none = np.full(len(index), np.nan)
+        return Seen(none, none, none, none, none, absent)
+    there = index >= 0
+    columns = (points.at_s, points.sd_s, points.apart_s, points.chance, points.presence)
+    values = [np.where(there, c[index, k], np.nan).astype(np.float64) for c in columns]
+    return Seen(*values, why=absent).but(there & points.cut[index, k], "cut by an edge")
+
+
+def _in_order(points: dict[str, Seen], early: str, late: str) -> None:
+    """Of two neighbours in the wrong order, the less sure one is not given."""
+    a, b = points[early], points[late]
+    both = (a.why == 0) & (b.why == 0)
+    slack_s = 0.004 if (early, late) == ("p_offset", "qrs_onset") else 0.0  # a P wave may run into the QRS
+    wrong = both & ~(a.value_s - slack_s < b.value_s)
+    worse = a.sd_s > b.sd_s
+    points[early] = a.but(wrong & (worse | (late == "r_peak")) & (early != "r_peak"), "waves out of order")
+    points[late] = b.but(wrong & (~worse | (early == "r_peak")) & (late != "r_peak"), "waves out of order")
+
+
+def _before_next(points: dict[str, Seen]) -> None:
+    """A T wave ends before the next QRS, and a P wave does not begin far inside of the T before it."""
+    t, q, p = points["t_end"], points["qrs_onset"], points["p_onset"]
+    following = np.append(np.where(q.why == 0, q.value_s, np.inf)[1:], np.inf)
+    points["t_end"] = t.but((t.why == 0) & (t.value_s > following), "runs into the next beat")
+    t = points["t_end"]
+    previous = np.concatenate(([-np.inf], np.where(t.why == 0, t.value_s, -np.inf)[:-1]))[: len(p.why)]
+    points["p_onset"] = p.but((p.why == 0) & (p.value_s < previous - _MERGE_S), "waves out of order")
+
+
+def _between(first: Seen, last: Seen) -> Seen:
+    """From one point to another, with the errors of both."""
+    return Seen(
+        last.value_s - first.value_s,
+        np.hypot(first.sd_s, last.sd_s),
+        np.maximum(first.apart_s, last.apart_s),
+        np.minimum(first.chance, last.chance),
+        np.minimum(first.presence, last.presence),
+        np.where(first.why > 0, first.why, last.why).astype(np.uint8),
+    )
+
+
+def _rr(r: Seen, found: Gathered, rows: Rows) -> Seen:
+    """From the R peak before to this one, where nothing between them is missing or in doubt."""
+    columns = (r.value_s, r.sd_s, r.apart_s, r.chance, r.presence)
+    before = Seen(*(np.concatenate(([np.nan], c[:-1]))[: len(r.why)] for c in columns), why=_shifted(r.why))
+    rr = replace(_between(before, r), why=np.where(r.why > 0, r.why, before.why).astype(np.uint8))
+    if len(r.why) == 0:
+        return rr
+    first, last = np.nan_to_num(before.value_s), np.nan_to_num(r.value_s)
+    gap = (last - first) - found.known[0].between_s(first, last) > _GAP_S
+    doubtful = np.searchsorted(rows.doubtful_s, first) < np.searchsorted(rows.doubtful_s, last)
+    return rr.but(gap, "no signal").but(doubtful, "noise")
+
+
+def _shifted(why: Codes) -> Codes:
+    return np.concatenate(([CODE["no beat before"]], why[:-1])).astype(np.uint8)[: len(why)]
+
+
+def _smoothed(seen: Seen, at_s: Floats, rr_s: Floats, course: smooth.Course) -> Seen:
+    """Each beat's value leaning on its neighbours; what the two estimates are apart shrinks with the error."""
+    value_s = np.where(seen.why == 0, seen.value_s, np.nan)
+    value_s, sd_s = smooth.smoothed(at_s, value_s, seen.sd_s, rr_s, course)
+    with np.errstate(invalid="ignore"):
+        apart_s = seen.apart_s * np.minimum(sd_s / seen.sd_s, 1.0)
+    return replace(seen, value_s=value_s, sd_s=sd_s, apart_s=apart_s)
+
+
+def _corrected(table: Table) -> None:
+    """QT corrected for the interval before the beat.
+
+    Fridericia 1920 (QT / RR^(1/3)), Bazett 1920 (QT / RR^(1/2)), Framingham: Sagie et al., Am J Cardiol 70, 1992,
+    doi:10.1016/0002-9149(92)90562-D (QT + 0.154 (1 − RR)); RR in seconds.
+    """
+    qt, rr_s = table.values["qt_ms"], table.values["rr_ms"] / 1000
+    why = np.where(table.reason["qt_ms"] > 0, table.reason["qt_ms"], table.reason["rr_ms"])
+    sure = table.confidence["qt_ms"] * table.confidence["rr_ms"]
+    _put(table, "qtc_fridericia_ms", qt / np.cbrt(rr_s), sure, why)
+    _put(table, "qtc_bazett_ms", qt / np.sqrt(rr_s), sure, why)
+    _put(table, "qtc_framingham_ms", qt + 154 * (1 - rr_s), sure, why)

@@ -1,0 +1,107 @@
+"""Which beats a record has: R peaks that are sure enough, each with its pulse, and pulses whose R peak was not seen.
+
+Shapes: B rows, one per beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.measure.band import Bools, Floats
+from cardiofm.measure.confidence import Calibration, features
+from cardiofm.measure.gather import Gathered, Known
+from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
+from cardiofm.measure.pair import paired
+from cardiofm.signals import REASONS
+
+CODE = {reason: code for code, reason in enumerate(REASONS)}
+_PAIRED_FROM = 0.1  # confidence of a foot that may be averaged with its neighbours, though not given alone
+_DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be one
+_OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
+_AROUND_S = 0.15  # of an expected foot: signal must be known here, or it is no wonder that there is none
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The beats: indices into the located points, −1 where there is none, `(B,)` each."""
+
+    ecg: NDArray[np.int64]
+    ppg: NDArray[np.int64]
+    no_ecg: NDArray[np.uint8]  # why there is no R peak, code of `REASONS`; 0 where there is one
+    no_ppg: NDArray[np.uint8]  # why there is no pulse
+    doubtful_s: Floats  # R peaks that were not sure enough for a row
+
+    def __len__(self) -> int:
+        return len(self.ecg)
+
+
+def confidences(points: Points, events: tuple[str, ...], calibration: Calibration) -> NDArray[np.float32]:
+    """How sure each point is, `(B, K)`."""
+    out = np.zeros(points.at_s.shape, np.float32)
+    for k, event in enumerate(events):
+        seen = (points.sd_s[:, k], points.apart_s[:, k], points.chance[:, k], points.presence[:, k])
+        out[:, k] = calibration.confidence(event, features(event, *seen))
+    return out
+
+
+def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) -> Rows:
+    """The beats of a record in time order; `present`: whether it has an ECG, a PPG."""
+    r_sure = confidences(found.ecg, ECG_EVENTS, calibration)[:, R]
+    sure_r = (r_sure >= calibration.given_from("r_peak")) & ~found.ecg.cut[:, R]
+    foot = confidences(found.ppg, PPG_EVENTS, calibration)[:, FOOT - PPG.start]
+    beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)
+    r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
+    match = paired(r_s[beat], foot_s[pulse])
+    own = np.where(match >= 0, pulse[match] if len(pulse) else -1, -1)
+    delay_s = foot_s[own[own >= 0]] - r_s[beat[own >= 0]]
+    alone = np.setdiff1d(pulse[foot[pulse] >= calibration.given_from("ppg_foot")], own)
+    expected_s = foot_s[alone] - _interp(foot_s[alone], foot_s[own[own >= 0]], delay_s)
+    lonely = _apart(expected_s, r_s[beat], _OWN_S)
+    alone, expected_s = alone[lonely], expected_s[lonely]
+    order = np.argsort(np.concatenate([r_s[beat], expected_s]), kind="stable")
+    no_ppg = _no_pulse(r_s[beat], own, delay_s, found, present[1])
+    no_ecg = _no_beat(expected_s, found.known[0], present[0])
+    return Rows(
+        np.concatenate([beat, np.full(len(alone), -1)])[order],
+        np.concatenate([own, alone])[order],
+        np.concatenate([np.zeros(len(beat), np.uint8), no_ecg])[order],
+        np.concatenate([no_ppg, np.zeros(len(alone), np.uint8)])[order],
+        r_s[~sure_r & (r_sure >= _DOUBTFUL * calibration.given_from("r_peak"))],
+    )
+
+
+def _interp(at: Floats, known_at: Floats, value: Floats) -> Floats:
+    return np.interp(at, known_at, value) if len(value) else np.zeros(len(at))
+
+
+def _apart(at_s: Floats, from_s: Floats, least_s: float) -> Bools:
+    """Which of `at_s` have none of the ascending `from_s` within `least_s`."""
+    return np.searchsorted(from_s, at_s - least_s) == np.searchsorted(from_s, at_s + least_s)
+
+
+def _no_beat(expected_s: Floats, known: Known, present: bool) -> NDArray[np.uint8]:
+    """Why a pulse has no R peak."""
+    if not present:
+        return np.full(len(expected_s), CODE["no ECG"], np.uint8)
+    seen = known.between_s(expected_s - _AROUND_S, expected_s + _AROUND_S) > _AROUND_S
+    return np.where(seen, CODE["noise"], CODE["no signal"]).astype(np.uint8)
+
+
+def _no_pulse(
+    r_s: Floats, own: NDArray[np.int64], delay_s: Floats, found: Gathered, present: bool
+) -> NDArray[np.uint8]:
+    """Why an R peak has no pulse, 0 where it has one."""
+    if not present:
+        return np.full(len(r_s), CODE["no PPG"], np.uint8)
+    known, foot_s = found.known[1], found.ppg.at_s[:, FOOT - PPG.start]
+    usual_s = float(np.median(delay_s)) if len(delay_s) else 0.3
+    due_s = r_s + usual_s
+    out = np.full(len(r_s), CODE["no pulse follows"], np.uint8)
+    out[~_apart(due_s, foot_s, _AROUND_S)] = CODE["noise"]  # a foot that was too doubtful, or is another beat's
+    out[known.between_s(due_s - _AROUND_S, due_s + _AROUND_S) < _AROUND_S] = CODE["no signal"]
+    if len(known.end_s):
+        out[due_s + _AROUND_S > known.end_s[-1]] = CODE["cut by an edge"]
+    return np.where(own >= 0, 0, out).astype(np.uint8)
