@@ -31,13 +31,13 @@ class MarkedConfig:
     """Which takes, how often, and how they are disturbed."""
 
     size: int = 24
-    shares: tuple[float, ...] = (0.3, 0.2, 0.1, 0.25, 0.09, 0.06)  # of `KINDS`
+    shares: tuple[float, ...] = (0.26, 0.28, 0.1, 0.22, 0.08, 0.06)  # of `KINDS`
     without: int = -1  # the fold whose patients are left out; -1: none
     stretch_share: float = 0.5
     stretch: float = 0.25  # largest change of speed
     shift_share: float = 0.3  # windows that begin before or end behind what was recorded
     absent_share: float = 0.2  # of windows with both signals show one
-    noise_share: float = 0.6  # channels with recorded noise, at a ratio in the channel's band
+    noise_share: float = 0.6  # channels with recorded noise, at a ratio in the channel's band; half with marks by hand
     snr_db: tuple[float, ...] = (-9.0, 30.0)  # uniform; marks by hand get the upper half
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(noise_share=0.0, stretch_share=0.0, gap_share=0.1, gain_mv=2.0)
@@ -93,7 +93,7 @@ class MarkedBatches:
         x = views.x
         if kind != "nothing":
             for c in range(2):
-                if rng.random() < self.config.noise_share:
+                if rng.random() < self.config.noise_share * (0.5 if kind in KINDS[:2] else 1.0):
                     x[c] += self._noise(views.target[c], views.valid[c], rng, c, kind in KINDS[:2])
         chance, reach, wave = targets(beats_s, looked, views.valid, self.spec.fs_hz, kind in KINDS[:2])
         return (
@@ -177,6 +177,7 @@ def targets(
     chance, reach = np.zeros((K, N), np.float32), np.full((K, N), np.nan, np.float32)
     wave = np.where(looked[:7].all(0) & valid[0], 0, -1) if waves else np.full(N, -1)
     n = np.arange(N)
+    beats_s = beats_s[((beats_s > -1) & (beats_s < N / fs_hz + 1)).any(1)]
     for beat_s in beats_s:
         for k in np.flatnonzero(np.isfinite(beat_s)):
             low, high = (int(np.clip((beat_s[k] + s * 4 * WIDTH_S[k]) * fs_hz, 0, N)) for s in (-1, 1))

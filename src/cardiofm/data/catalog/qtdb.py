@@ -53,6 +53,12 @@ def load(entry: Entry, root: Path) -> Record:
     return replace(wfdb.read(root / entry.path, ecg=ecg), patient=entry.patient)
 
 
+def read_leads(entry: Entry, root: Path) -> list[Record]:
+    """Both leads of an entry, each a record of its own; the marks were made with both in sight."""
+    leads = _channels(root / entry.path)
+    return [replace(wfdb.read(root / entry.path, ecg=lead, ppg="none"), patient=entry.patient) for lead in leads]
+
+
 def patient_of(record: str) -> str:
     """The person behind a record, shared with `mitdb` where the excerpt comes from there.
 
