@@ -60,19 +60,23 @@ def fold_of(patient: str) -> int:
     return int.from_bytes(hashlib.sha256(f"fold {patient}".encode()).digest()[:8], "big") % FOLDS
 
 
-def manual(data_root: Path, spec: InputSpec, without: int | None) -> Iterator[Take]:
-    """LUDB in twelve leads, QTDB where it was marked, and five minutes of each MIT-BIH record, but one fold's."""
+def manual(data_root: Path, spec: InputSpec, without: int | None = None, only: int | None = None) -> Iterator[Take]:
+    """LUDB, QTDB where it was marked, and five minutes of each MIT-BIH record, `without` one fold or `only` it.
+
+    Of one fold alone come the leads that users have: II of LUDB, the first of QTDB. Otherwise all leads.
+    """
     for dataset in ("ludb", "qtdb", "mitdb"):
         for entry in catalog.entries(dataset, data_root):
-            if fold_of(entry.patient) == without:
+            fold = fold_of(entry.patient)
+            if fold == without or (only is not None and fold != only):
                 continue
             if dataset == "ludb":
-                for lead in entry.labels["annotations"]:
+                for lead in entry.labels["annotations"] if only is None else ("ii",):
                     found = marks(entry, data_root, lead)
                     if len(found):
                         yield _marked(ludb.read_lead(entry, data_root, lead), found, spec, "ludb")
             elif dataset == "qtdb":
-                for record in qtdb.read_leads(entry, data_root):
+                for record in qtdb.read_leads(entry, data_root) if only is None else [catalog.load(entry, data_root)]:
                     yield _marked(record, marks(entry, data_root), spec, "qtdb")
             else:
                 yield _ambulatory(catalog.load(entry, data_root), marks(entry, data_root), spec)

@@ -1,7 +1,8 @@
 """The stage that trains the decoder of tokens alone: whole stretches and whole channels, drawn beside their echo.
 
 The first stage hides many short spans, where the echo is poor; in use one stretch of a second or two is missing, and
-the echo is good. Here the decoder learns how far to trust it and what to correct, from an encoder that stands still.
+the echo is good. Here the decoder learns how far to trust it and what to correct, from an encoder that stands still;
+and how far to trust samples that are visible and noisy.
 
 Shapes: B windows of one process, C channels, N samples, S token steps.
 """
@@ -22,6 +23,7 @@ from cardiofm.train.processes import place
 
 LENGTH_S = (0.4, 2.4)  # of a hidden stretch, uniform
 SPECTRAL_WEIGHT = 0.3
+CLEAN_WEIGHT = 1.0  # of visible samples, cleaned of the noise that the input was given
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Gaps(nn.Module):
         run = tuple(c for c in present if c != whole)
         with torch.no_grad():
             tokens = self.model.encoder(batch.x_BCN, visible_BCN, batch.in_mv_BC, run)
-        drawn_BCN, _ = self.model.decoder.tokens(tokens, self.model.config.spec.tokens, wanted=present)
+        drawn_BCN, clean_BCN, _ = self.model.decoder.tokens(tokens, self.model.config.spec.tokens, wanted=present)
         losses, logs = [], {}
         for c in present:
             offset_B1, scale_B1 = tokens.offset_BC[:, c, None], tokens.scale_BC[:, c, None]
@@ -67,6 +69,10 @@ class Gaps(nn.Module):
             name = f"{'whole' if c == whole else 'gap'}_{batch.present[present.index(c)]}"
             logs[name] = huber(drawn_BCN[:, c], target_BN, weight_BN)
             losses.append(logs[name] + SPECTRAL_WEIGHT * spectral(drawn_BCN[:, c], target_BN, weight_BN))
+            if c != whole:
+                name = f"clean_{batch.present[present.index(c)]}"
+                logs[name] = huber(clean_BCN[:, c], target_BN, visible_BCN[:, c].float())
+                losses[-1] = losses[-1] + CLEAN_WEIGHT * logs[name]
         return torch.stack(losses).sum() / len(losses), logs
 
     def _hidden(self, batch: Batch, step: int, present: tuple[int, ...]) -> tuple[Tensor, int | None]:

@@ -153,20 +153,32 @@ class MarkedBatches:
     def _noise(
         self, clean: NDArray, valid: NDArray, rng: np.random.Generator, channel: int, by_hand: bool
     ) -> NDArray[np.float32]:
-        """Recorded noise at a random ratio in the channel's band; zeros where there is nothing to set it by."""
-        kinds = [k for k in sorted(self.noise) if channel == 0 or k != "ma"]
-        modality, fs_hz = MODALITIES[channel], self.spec.fs_hz
-        recording = self.noise[kinds[rng.integers(len(kinds))]] if kinds else np.zeros((1, len(clean)), np.float32)
-        recording = recording[rng.integers(len(recording))]
-        start = int(rng.integers(len(recording) - len(clean) + 1))
-        piece = recording[start : start + len(clean)]
         low, high = self.config.snr_db
         snr_db = rng.uniform((low + high) / 2 if by_hand else low, high)
-        signal, unwanted = power_in_band(clean, valid, fs_hz, modality), power_in_band(piece, valid, fs_hz, modality)
-        if not (signal > 0 and unwanted > 0):
-            return np.zeros(len(clean), np.float32)
-        gain = min(np.sqrt(signal / unwanted * 10 ** (-snr_db / 10)), 20 * clean.std() / max(piece.std(), 1e-12))
-        return (gain * (piece - piece.mean())).astype(np.float32)
+        return recorded(clean, valid, snr_db, self.noise, channel, self.spec.fs_hz, rng)
+
+
+def recorded(
+    clean: NDArray,
+    valid: NDArray,
+    snr_db: float,
+    noise: dict[str, NDArray[np.float32]],
+    channel: int,
+    fs_hz: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """A piece `(N,)` of recorded noise, `snr_db` below the signal in the channel's band; 0 where nothing can set it."""
+    kinds = [k for k in sorted(noise) if channel == 0 or k != "ma"]
+    recording = noise[kinds[rng.integers(len(kinds))]] if kinds else np.zeros((1, len(clean)), np.float32)
+    recording = recording[rng.integers(len(recording))]
+    start = int(rng.integers(len(recording) - len(clean) + 1))
+    piece = recording[start : start + len(clean)]
+    modality = MODALITIES[channel]
+    signal, unwanted = power_in_band(clean, valid, fs_hz, modality), power_in_band(piece, valid, fs_hz, modality)
+    if not (signal > 0 and unwanted > 0):
+        return np.zeros(len(clean), np.float32)
+    gain = min(np.sqrt(signal / unwanted * 10 ** (-snr_db / 10)), 20 * clean[valid].std() / max(piece.std(), 1e-12))
+    return (gain * (piece - piece.mean())).astype(np.float32)
 
 
 def targets(

@@ -175,7 +175,7 @@ class Pretraining(nn.Module):
         echo: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of drawing and guessing what is not visible in the channels of `present`, and its parts."""
-        drawn_BCN, h = self.model.decoder.tokens(tokens, self.model.config.spec.tokens, index, echo, present)
+        drawn_BCN, _, h = self.model.decoder.tokens(tokens, self.model.config.spec.tokens, index, echo, present)
         target_BCN = self._normalised(batch.target_BCN, batch.valid_BCN, tokens, present)
         weight_BCN = batch.valid_BCN * torch.where(visible_BCN, self.config.visible_weight, 1.0)
         wave, tone = self._compare(drawn_BCN, target_BCN, weight_BCN, present)

@@ -3,7 +3,7 @@
 `python -m cardiofm.train.settle FOLDER --store DIR --out FOLDER` reads a model folder and writes another. Codebooks are
 k-means of the latents, level by level; with and without what the encoder adds to the latents, then with and without
 what it adds to the worth of levels: validation windows choose, and what does not help is set to nothing. The decoder of
-codes begins at no correction, for `configs/codec.toml` to train.
+codes begins at no correction, for `configs/codec.toml` to train; that of tokens at its echo, for `configs/gaps.toml`.
 
 Shapes: B batch, S token steps, P samples per token, Q levels, M tokens.
 """
@@ -67,6 +67,7 @@ def settle(model: CardioFM, store: Segments, batches: int = 24, size: int = 64, 
     if found["what the encoder adds to worth"] >= measured:
         _silence(model.worth)
     model.codes.begin()
+    model.decoder.begin()
     return found
 
 

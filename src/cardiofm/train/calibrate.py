@@ -1,0 +1,178 @@
+"""How sure a head may be: its stated errors against people it never saw, clean and in noise, as a map to confidence.
+
+`python -m cardiofm.train.calibrate MODEL --heads RUN0 RUN1 RUN2 --data-root DIR --store DIR --into HEAD` measures LUDB
+and QTDB with the head whose fold left the patient out, and validation segments of ICU recordings with the first one;
+writes the calibration into the head's `fiducials.json` in HEAD.
+
+Shapes: B beats, C channels, N samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cardiofm.data.store import Store
+from cardiofm.data.windows import cut
+from cardiofm.measure.confidence import TOLERANCE_S, Calibration, fit_calibration
+from cardiofm.measure.gather import HOP_S, Gathered, Gatherer
+from cardiofm.measure.intervals import Seen, seen_intervals, seen_points
+from cardiofm.measure.rows import rows
+from cardiofm.model.backend import TorchBackend
+from cardiofm.model.checkpoint import HEAD
+from cardiofm.signals import EVENTS, HeadOutputs, InputSpec, Record
+from cardiofm.train import annotated
+from cardiofm.train.annotated import FOLDS, FOOT, R, Take
+from cardiofm.train.marked import recorded
+
+SNR_DB = (None, 12.0, 6.0, 0.0, -6.0)
+PAIRS = 60  # segments of the validation split
+EMPTY = 120  # windows with nothing in them
+SAME_S = 0.15  # a beat this far from the truth's is that beat
+INTERVALS = {"pr": ("p_onset", "qrs_onset"), "qrs": ("qrs_onset", "qrs_offset"), "qt": ("qrs_onset", "t_end")}
+
+
+@dataclass
+class Found:
+    """Features and whether the error was within tolerance, measure by measure."""
+
+    features: dict[str, list[NDArray]]
+    within: dict[str, list[NDArray]]
+
+    def add(self, name: str, seen: Seen, truth_s: NDArray, known: NDArray) -> None:
+        """Beats with their true times; where `known`, a true time of NaN means that there is none."""
+        with np.errstate(invalid="ignore"):
+            fine = np.abs(seen.value_s - truth_s) <= TOLERANCE_S[name]
+        self.features[name].append(seen.features(name)[known])
+        self.within[name].append(fine[known])
+
+
+def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -> Calibration:
+    """A calibration from people that the heads (one for each fold left out) were not trained on."""
+    backends = [TorchBackend(model, head=head) for head in heads]
+    spec = backends[0].model.config.spec
+    found = Found(defaultdict(list), defaultdict(list))
+    draw = np.random.default_rng(17)
+    for fold, backend in enumerate(backends):
+        for take in annotated.manual(data_root, spec, only=fold):
+            if take.kind != "mitdb":
+                for snr_db in SNR_DB[:-1]:
+                    _add(found, backend, take, _noisy(take, snr_db, store, spec, draw), spec)
+    for take in _pairs(store, spec):
+        for snr_db in SNR_DB:
+            _add(found, backends[0], take, _noisy(take, snr_db, store, spec, draw), spec)
+    for _ in range(EMPTY):
+        take = annotated.nothing(spec, draw, store.noise)
+        _add(found, backends[0], take, take.values, spec)
+    return fit_calibration(
+        {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}
+    )
+
+
+def _pairs(store: Store, spec: InputSpec) -> Iterator[Take]:
+    rows_ = np.flatnonzero(store.rows["has_ecg"] & store.rows["has_ppg"] & (store.rows["split"] == "valid"))
+    made = (annotated.both(store, spec, int(row)) for row in rows_)
+    for _, take in zip(range(PAIRS), (t for t in made if t is not None), strict=False):
+        yield take
+
+
+def _noisy(
+    take: Take, snr_db: float | None, store: Store, spec: InputSpec, draw: np.random.Generator
+) -> NDArray[np.float32]:
+    values = take.values.copy()
+    for c in range(2):
+        if snr_db is not None and take.valid[c].any():
+            values[c] += recorded(values[c], take.valid[c], snr_db, store.noise, c, spec.fs_hz, draw)
+    return values
+
+
+def _add(found: Found, backend: TorchBackend, take: Take, values: NDArray[np.float32], spec: InputSpec) -> None:
+    """One take as the head and its decoding see it, against its marks."""
+    record = _record(take, values, spec)
+    if record is None:
+        return
+    gathered = _gathered(backend, record, spec)
+    present = (record.ecg is not None, record.ppg is not None)
+    beats = rows(gathered, present, Calibration(least={"r_peak": 0.1, "ppg_foot": 0.1}))  # doubtful ones teach most
+    points = seen_points(gathered, beats)
+    seen = points | seen_intervals(points, gathered, beats, smoothed=True)
+    n = take.looked.shape[1]
+    for anchor, own in ((R, EVENTS[annotated.ECG]), (FOOT, EVENTS[annotated.ECG.stop :])):
+        at_s = points[EVENTS[anchor]].value_s
+        truth, same = _matched(at_s, take.beats_s, anchor)
+        sample = np.clip(np.nan_to_num(np.rint(at_s * spec.fs_hz)).astype(np.int64), 0, n - 1)
+        for name in own:
+            k = EVENTS.index(name)
+            looked = take.looked[k, sample] & np.isfinite(at_s)
+            found.add(name, seen[name], truth[:, k], looked & (same | (k == anchor)))
+        if anchor == R:
+            for name, (first, last) in INTERVALS.items():
+                true_s = truth[:, EVENTS.index(last)] - truth[:, EVENTS.index(first)]
+                found.add(name, seen[name], true_s, same & np.isfinite(true_s))
+            found.add("pat", seen["pat"], truth[:, FOOT] - truth[:, R], same & np.isfinite(truth[:, FOOT]))
+            before = np.concatenate(([np.nan], truth[:-1, R]))[: len(truth)]
+            found.add("rr", seen["rr"], truth[:, R] - before, same & np.isfinite(before))
+
+
+def _matched(at_s: NDArray, beats_s: NDArray, anchor: int) -> tuple[NDArray, NDArray[np.bool_]]:
+    """The marks of the nearest beat of each row, `(B, K)`, and whether it is the same beat."""
+    truth = np.full((len(at_s), len(EVENTS)), np.nan)
+    own = beats_s[np.isfinite(beats_s[:, anchor])]
+    if len(own) and len(at_s):
+        near = np.abs(np.nan_to_num(at_s, nan=-1e9)[:, None] - own[None, :, anchor])
+        same = near.min(1) < SAME_S
+        truth[same] = own[near.argmin(1)[same]]
+        return truth, same
+    return truth, np.zeros(len(at_s), bool)
+
+
+def _record(take: Take, values: NDArray[np.float32], spec: InputSpec) -> Record | None:
+    channels: dict[str, Any] = {
+        name: (np.where(take.valid[c], values[c], np.nan).astype(np.float32), spec.fs_hz)
+        for c, name in enumerate(("ecg", "ppg"))
+        if take.valid[c].any()
+    }
+    return Record.from_arrays(name=take.kind, **channels) if channels else None
+
+
+def _gathered(backend: TorchBackend, record: Record, spec: InputSpec, batch: int = 8) -> Gathered:
+    gatherer, windows = Gatherer(), [w for w in cut(record, spec, HOP_S) if w.valid.any()]
+    present = tuple(c for c, s in enumerate((record.ecg, record.ppg)) if s is not None)
+    for first in range(0, len(windows), batch):
+        some = windows[first : first + batch]
+        x, valid, in_mv = (np.stack([getattr(w, n) for w in some]) for n in ("values", "valid", "in_mv"))
+        waves, chance, reach, spread = backend.measure(np.where(valid, x, np.float32(0)), valid, in_mv, present)
+        for i, w in enumerate(some):
+            out = HeadOutputs(w.start_s, spec.fs_hz, waves[i], chance[i], reach[i], spread[i], w.valid)
+            gatherer.add(out, w.quality)
+    return gatherer.finish()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", type=Path, help="the model folder")
+    parser.add_argument("--heads", type=Path, nargs=FOLDS, required=True, help="folders of the heads, fold 0 first")
+    parser.add_argument("--data-root", type=Path, required=True, help="the folder of recordings")
+    parser.add_argument("--store", type=Path, default=Path("store"), help="the folder that `cardiofm prepare` wrote")
+    parser.add_argument("--into", type=Path, nargs="+", required=True, help="folders of heads to write it into")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    made = calibration(given.model, given.heads, given.data_root, Store(given.store))
+    for folder in given.into:
+        about = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+        (folder / HEAD).write_text(json.dumps(about | {"calibration": asdict(made)}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(asdict(made), indent=1))
+
+
+if __name__ == "__main__":
+    main()
