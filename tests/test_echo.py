@@ -35,7 +35,7 @@ def test_a_regular_rhythm_is_continued() -> None:
     made = Echo(**SPEC)([ecg * shown[..., None], None], [shown, None])
     assert made[1] is None
     assert made[0] is not None
-    drawn, has = made[0]
+    drawn, has = made[0].drawn_BSP, made[0].has_BS
     assert has[:, GAP].all()
     assert r(drawn[:, GAP], ecg[:, GAP]) > 0.95
 
@@ -64,5 +64,5 @@ def test_there_is_no_echo_of_nothing() -> None:
     shown = seen(slice(0, 125))
     made = Echo(**SPEC)([torch.zeros(1, 125, 20), None], [shown, None])[0]
     assert made is not None
-    assert not made[1].any()
-    assert not made[0].any()
+    assert not made.has_BS.any()
+    assert not made.drawn_BSP.any()

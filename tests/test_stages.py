@@ -45,7 +45,7 @@ def test_only_the_decoder_of_codes_learns_and_it_lowers_the_error(settled: Cardi
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0] - 0.02
+    assert losses[-1] < losses[0] - 0.01
     changed = {n for n, t in stage.model.state_dict().items() if not torch.equal(t, before[n])}
     assert changed
     assert all(name.startswith("codes.") for name in changed)
@@ -70,7 +70,8 @@ def test_only_the_decoder_of_tokens_learns_from_gaps(settled: CardioFM) -> None:
     assert sum(last.values()) < sum(first.values())
     changed = {n for n, t in stage.model.state_dict().items() if not torch.equal(t, before[n])}
     assert all(name.startswith("decoder.") for name in changed)
-    assert any(name.startswith("decoder.weigh_echo") for name in changed)
+    for part in ("weigh_echo", "weigh_patch", "from_match"):
+        assert any(name.startswith(f"decoder.{part}") for name in changed)
 
 
 def test_hidden_samples_do_not_reach_a_drawn_gap(settled: CardioFM) -> None:

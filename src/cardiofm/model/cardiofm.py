@@ -26,6 +26,8 @@ from cardiofm.signals import CheckpointError, InputSpec
 # What the encoder adds to a token's own cosine transform, and to the measured worth of its levels, starts small and
 # moves slowly, so that the codebooks can follow; without it the latents fell into one dimension (docs/log.md).
 ADDED = 0.1
+# Parts that older folders of this format do not have; they change nothing before they have learned.
+NEUTRAL = ("decoder.from_match.", "decoder.weigh_patch.")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
             model = cls(from_dict(ModelConfig, read_config(folder)))
             tensors = upgraded(load_file(folder / WEIGHTS))
             state = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
-            model.load_state_dict(state)
+            new = {k: t for k, t in model.state_dict().items() if k.startswith(NEUTRAL)}
+            model.load_state_dict(new | state)
         except (ConfigError, SafetensorError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{folder} must be a complete model folder: {reason}; fetch it again") from error

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cardiofm.model.echo import Echo
+from cardiofm.model.echo import Echo, Echoed
 from cardiofm.model.encoder import EncoderConfig, Tokens
 from cardiofm.model.layers import SecondsRotary, TwoStreamBlock, View
 from cardiofm.model.quantizer import Blocks, QuantizerConfig
@@ -77,17 +77,26 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig, spec: InputSpec, encoder: EncoderConfig) -> None:
         super().__init__()
         self.config, self.spec = config, spec
-        G = config.width
+        G, P = config.width, spec.patch
         self.from_tokens = nn.ModuleList(nn.Linear(encoder.width, G) for _ in range(2))
-        self.echo = Echo(spec.fs_hz, spec.patch)
-        self.from_echo = nn.ModuleList(nn.Linear(spec.patch, G) for _ in range(2))
+        self.echo = Echo(spec.fs_hz, P)
+        self.from_echo = nn.ModuleList(nn.Linear(P, G) for _ in range(2))
+        self.from_match = nn.ModuleList(nn.Linear(2 * P, G) for _ in range(2))
         self.weigh_echo = nn.ModuleList(nn.Linear(G, 1) for _ in range(2))
-        with torch.no_grad():  # the echo leads until the network has learned to draw
-            for name, parameter in self.weigh_echo.named_parameters():
-                parameter.fill_(3.0 if name.endswith("bias") else 0.0)
+        self.weigh_patch = nn.ModuleList(nn.Linear(G, P) for _ in range(2))
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.think = Think(config, spec, encoder)
-        self.read = nn.ModuleList(Readout(G, spec.patch) for _ in range(2))
+        self.read = nn.ModuleList(Readout(G, P) for _ in range(2))
+        for parameter in self.from_match.parameters():
+            nn.init.zeros_(parameter)
+        self.begin()
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Let the echo and a token's own samples lead, until the network has learned to draw."""
+        for part in (self.weigh_echo, self.weigh_patch):
+            for name, parameter in part.named_parameters():
+                parameter.fill_(3.0 if name.endswith("bias") else 0.0)
 
     def tokens(
         self,
@@ -96,31 +105,36 @@ class Decoder(nn.Module):
         index: list[Tensor | None] | None = None,
         echo: bool = True,
         wanted: tuple[int, ...] = (0, 1),
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """Both waveforms `(B, C, N)` in normalised units from encoder tokens, what is not visible filled in; and the
-        decoder's tokens `(B, S, G)` behind them.
+    ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
+        """Both waveforms `(B, C, N)` in normalised units from encoder tokens, what is not visible filled in; the same
+        with what is visible cleaned of noise; and the decoder's tokens `(B, S, G)` behind them.
 
         Visible patches pass. A hidden one is a mean of the network's drawing and of the `Echo` of what matches its
-        surroundings, where there is one; the network sees the echo and says its weight, token by token.
+        surroundings, where there is one; the network sees the echo, how far it agrees with what is visible and how
+        much it varies, and says its weight, token by token. A cleaned patch is a mean of the same drawing and of the
+        patch, whose weight is said sample by sample.
         `index` places kept tokens (per stream `(B, V)`) on the grid of `steps`; None means that all were kept.
         Without `echo` the network draws alone (in training, where the echo takes longer than the network). A channel
         that is not `wanted` and was not run is 0.
         """
         full, patches, shown = self._place(tokens, steps, index)
-        echoes: list[tuple[Tensor, Tensor] | None] = [None, None]
+        echoes: list[Echoed | None] = [None, None]
         if echo:
             echoes = self.echo(patches, shown)
         h: list[Tensor | None] = [None, None]
         for c in range(2):
             if c in wanted or shown[c] is not None:
-                h[c] = self._hint(full[c], shown[c], echoes[c], c)
+                h[c] = self._hint(full[c], patches[c], shown[c], echoes[c], c)
         h = self.think(h, [None, None])
         blank_BN = tokens.offset_BC.new_zeros(tokens.offset_BC.shape[0], steps * self.spec.patch)
-        drawn = [
-            blank_BN if h_BSG is None else self._lead(h_BSG, patches[c], shown[c], echoes[c], c)
-            for c, h_BSG in enumerate(h)
-        ]
-        return torch.stack(drawn, dim=1), h
+        drawn, clean = [], []
+        for c, h_BSG in enumerate(h):
+            led_BN, clean_BN = (
+                (blank_BN, blank_BN) if h_BSG is None else self._lead(h_BSG, patches[c], shown[c], echoes[c], c)
+            )
+            drawn.append(led_BN)
+            clean.append(clean_BN)
+        return torch.stack(drawn, dim=1), torch.stack(clean, dim=1), h
 
     def _place(
         self, tokens: Tokens, steps: int, index: list[Tensor | None] | None
@@ -149,32 +163,43 @@ class Decoder(nn.Module):
                 shown[c] = torch.zeros(B, steps, dtype=torch.bool, device=at.device).scatter(1, at, seen_BV)
         return full, patches, shown
 
-    def _hint(self, h_BSG: Tensor, seen_BS: Tensor | None, echo: tuple[Tensor, Tensor] | None, channel: int) -> Tensor:
-        """Decoder tokens that know, where they are hidden, what their echo looks like."""
-        if seen_BS is None or echo is None:
+    def _hint(
+        self,
+        h_BSG: Tensor,
+        patch_BSP: Tensor | None,
+        seen_BS: Tensor | None,
+        echo: Echoed | None,
+        channel: int,
+    ) -> Tensor:
+        """Decoder tokens that know what their echo looks like: hidden ones itself, visible ones how they differ."""
+        if patch_BSP is None or seen_BS is None or echo is None:
             return h_BSG
-        echo_BSP, has_BS = echo
-        return h_BSG + (has_BS & ~seen_BS)[..., None] * self.from_echo[channel](echo_BSP)
+        hidden_BS1, has_BS1 = (echo.has_BS & ~seen_BS)[..., None], echo.has_BS[..., None]
+        differs_BSP = torch.where(seen_BS[..., None], patch_BSP - echo.drawn_BSP, 0.0)
+        match_BSR = torch.cat([differs_BSP, echo.spread_BSP], dim=-1)
+        h_BSG = h_BSG + hidden_BS1 * self.from_echo[channel](echo.drawn_BSP)
+        return h_BSG + has_BS1 * self.from_match[channel](match_BSR)
 
     def _lead(
         self,
         h_BSG: Tensor,
         patch_BSP: Tensor | None,
         seen_BS: Tensor | None,
-        echo: tuple[Tensor, Tensor] | None,
+        echo: Echoed | None,
         channel: int,
-    ) -> Tensor:
-        """The drawing `(B, N)` of one channel, led by its visible patches and by their echo."""
+    ) -> tuple[Tensor, Tensor]:
+        """The drawing `(B, N)` of one channel, led by its visible patches and by their echo, and the cleaned one."""
         drawn_BN = self.read[channel](h_BSG).float()
         if patch_BSP is None or seen_BS is None:
-            return drawn_BN
+            return drawn_BN, drawn_BN
         drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
         if echo is not None:
-            echo_BSP, has_BS = echo
             trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
-            led_BSP = drawn_BSP + trust_BS1 * (echo_BSP - drawn_BSP)
-            drawn_BSP = torch.where(has_BS[..., None], led_BSP, drawn_BSP)
-        return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1)
+            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP)
+            drawn_BSP = torch.where(echo.has_BS[..., None], led_BSP, drawn_BSP)
+        own_BSP = torch.sigmoid(self.weigh_patch[channel](h_BSG).float())
+        clean_BSP = torch.where(seen_BS[..., None], drawn_BSP + own_BSP * (patch_BSP - drawn_BSP), drawn_BSP)
+        return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1), clean_BSP.flatten(1)
 
 
 class CodeDecoder(nn.Module):
