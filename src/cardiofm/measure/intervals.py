@@ -58,16 +58,16 @@ class Table:
 
 
 def seen_points(found: Gathered, rows: Rows) -> dict[str, Seen]:
-    """Every point of every beat, checked for what must hold: it lies where signal is, its wave is there, in order."""
+    """Every point of every beat, checked for what must hold: it lies where signal is, and its wave is there."""
     out = {e: _seen(found.ecg, rows.ecg, k, rows.no_ecg) for k, e in enumerate(ECG_EVENTS)}
     out |= {e: _seen(found.ppg, rows.ppg, k, rows.no_ppg) for k, e in enumerate(PPG_EVENTS)}
     for on, off, reason in (("p_onset", "p_offset", "no P wave seen"), ("t_peak", "t_end", "no T wave seen")):
         height = (out[on].chance + out[off].chance) / 2
         absent = np.maximum(out[on].presence, height) < ABSENT
         out[on], out[off] = out[on].but(absent, reason), out[off].but(absent, reason)
-    for early, late in pairwise(_ORDER):
-        _in_order(out, early, late)
-    _before_next(out)
+    t, q = out["t_end"], out["qrs_onset"]
+    following = np.append(np.where(q.why == 0, q.value_s - q.sd_s, np.inf)[1:], np.inf)[: len(q.why)]
+    out["t_end"] = t.but((t.why == 0) & (t.value_s - t.sd_s > following), "runs into the next beat")
     return out
 
 
@@ -92,17 +92,26 @@ def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: 
     """The table of a record's beats."""
     points = seen_points(found, rows)
     intervals = seen_intervals(points, found, rows, smoothed)
+    sure = {n: calibration.confidence(n, s.features(n)) for n, s in (points | intervals).items()}
+    points, intervals = (
+        {name: _judged(seen, name, sure[name], calibration) for name, seen in part.items()}
+        for part in (points, intervals)
+    )
+    _in_order(points)
     table = Table({}, {}, {})
     for name, seen in (points | intervals).items():
         column, unit = (f"{name}_s", 1.0) if name in points else (f"{name}_ms", 1000.0)
-        sure = calibration.confidence(name, seen.features(name))
-        seen = seen.but(sure < calibration.given_from(name), "noise")
-        at_odds = (seen.why == CODE["noise"]) & (seen.apart_s > np.maximum(TOLERANCE_S[name], 1.2 * seen.sd_s))
-        why = np.where(at_odds, CODE["estimates disagree"], seen.why)
-        _put(table, column, seen.value_s * unit, sure, why)
+        _put(table, column, seen.value_s * unit, sure[name], seen.why)
     _corrected(table)
-    values, sure, why = table.values, table.confidence, table.reason
-    return Table({c: values[c] for c in MEASURES}, {c: sure[c] for c in MEASURES}, {c: why[c] for c in MEASURES})
+    values, certain, why = table.values, table.confidence, table.reason
+    return Table({c: values[c] for c in MEASURES}, {c: certain[c] for c in MEASURES}, {c: why[c] for c in MEASURES})
+
+
+def _judged(seen: Seen, name: str, sure: NDArray[np.float32], calibration: Calibration) -> Seen:
+    """With the reason why an unsure value is not given."""
+    unsure = sure < calibration.given_from(name)
+    at_odds = seen.apart_s > np.maximum(TOLERANCE_S[name], 1.2 * seen.sd_s)
+    return seen.but(unsure & at_odds, "estimates disagree").but(unsure, "noise")
 
 
 def _put(table: Table, column: str, value: Floats, sure: NDArray, why: NDArray) -> None:
@@ -123,25 +132,18 @@ def _seen(points: Points, index: NDArray[np.int64], k: int, absent: Codes) -> Se
     return Seen(*values, why=absent).but(there & points.cut[index, k], "cut by an edge")
 
 
-def _in_order(points: dict[str, Seen], early: str, late: str) -> None:
-    """Of two neighbours in the wrong order, the less sure one is not given."""
-    a, b = points[early], points[late]
-    both = (a.why == 0) & (b.why == 0)
-    slack_s = 0.004 if (early, late) == ("p_offset", "qrs_onset") else 0.0  # a P wave may run into the QRS
-    wrong = both & ~(a.value_s - slack_s < b.value_s)
-    worse = a.sd_s > b.sd_s
-    points[early] = a.but(wrong & (worse | (late == "r_peak")) & (early != "r_peak"), "waves out of order")
-    points[late] = b.but(wrong & (~worse | (early == "r_peak")) & (late != "r_peak"), "waves out of order")
-
-
-def _before_next(points: dict[str, Seen]) -> None:
-    """A T wave ends before the next QRS, and a P wave does not begin far inside of the T before it."""
-    t, q, p = points["t_end"], points["qrs_onset"], points["p_onset"]
-    following = np.append(np.where(q.why == 0, q.value_s, np.inf)[1:], np.inf)
-    points["t_end"] = t.but((t.why == 0) & (t.value_s > following), "runs into the next beat")
-    t = points["t_end"]
-    previous = np.concatenate(([-np.inf], np.where(t.why == 0, t.value_s, -np.inf)[:-1]))[: len(p.why)]
-    points["p_onset"] = p.but((p.why == 0) & (p.value_s < previous - _MERGE_S), "waves out of order")
+def _in_order(points: dict[str, Seen]) -> None:
+    """Of two given points in the wrong order the less sure one is not given; a P wave begins after the T before it."""
+    for early, late in pairwise(_ORDER):
+        a, b = points[early], points[late]
+        slack_s = 0.004 if (early, late) == ("p_offset", "qrs_onset") else 0.0  # a P wave may run into the QRS
+        wrong = (a.why == 0) & (b.why == 0) & ~(a.value_s - slack_s < b.value_s)
+        first = (a.sd_s > b.sd_s) | (late == "r_peak") if early != "r_peak" else np.zeros(len(a.why), bool)
+        points[early] = a.but(wrong & first, "waves out of order")
+        points[late] = b.but(wrong & ~first, "waves out of order")
+    t, p = points["t_end"], points["p_onset"]
+    before = np.concatenate(([-np.inf], np.where(t.why == 0, t.value_s, -np.inf)[:-1]))[: len(p.why)]
+    points["p_onset"] = p.but((p.why == 0) & (p.value_s < before - _MERGE_S), "waves out of order")
 
 
 def _between(first: Seen, last: Seen) -> Seen:

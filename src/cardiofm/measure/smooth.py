@@ -31,7 +31,7 @@ class Course:
     early: float  # of the seconds that a beat comes early or late, the share that may show in its value
 
 
-PAT = Course(drift_s=0.006, own_s=0.002, early=0.12)
+PAT = Course(drift_s=0.006, own_s=0.004, early=0.12)
 QT = Course(drift_s=0.002, own_s=0.003, early=0.12)
 
 
