@@ -32,6 +32,7 @@ _WAVES = {
     "t_peak": "ECG_T_Peaks",
     "t_end": "ECG_T_Offsets",
 }
+_CODECS = {"openecg": "v6", "openecg v1": "v1"}  # its default, and the one that fits its training records best
 _OPENECG = {1: "p", 2: "qrs", 3: "t"}  # its frame classes; class 4 is a paced QRS
 _FOOT_BEFORE_S = 0.6  # of a systolic peak, at most
 _TOOL_ERRORS = (ValueError, IndexError, KeyError, ZeroDivisionError, TypeError, RuntimeError)
@@ -43,7 +44,7 @@ def delineators() -> dict[str, Method]:
     return {
         "neurokit2 dwt": kept(_neurokit("dwt"), f"neurokit2 {version('neurokit2')} dwt 1"),
         "neurokit2 prominence": kept(_neurokit("prominence"), f"neurokit2 {version('neurokit2')} prominence 1"),
-        "openecg": kept(_openecg, f"openecg {version('openecg')} v6 int8 1"),
+        **{name: kept(_openecg(v), f"openecg {version('openecg')} {v} int8 1") for name, v in _CODECS.items()},
     }
 
 
@@ -170,13 +171,17 @@ def _neurokit(method: str) -> Method:
 
 
 @cache
-def _codec() -> object:
+def _codec(version: str) -> object:
     import openecg
 
-    return openecg.load_codec_onnx()
+    return openecg.load_codec_onnx(version=version)
 
 
-def _openecg(record: Record) -> Table:
+def _openecg(version: str) -> Method:
+    return lambda record: _of_codec(record, version)
+
+
+def _of_codec(record: Record, version: str) -> Table:
     """openecg's int8 codec in its own sliding windows at 500 Hz; R peaks by its own detector."""
     import openecg
 
@@ -184,7 +189,7 @@ def _openecg(record: Record) -> Table:
         return table([])
     values, valid, start_s = whole(Record(record.name, record.ecg), OPENECG_HZ)
     x = np.where(valid[0], values[0], 0.0).astype(np.float32)
-    stream = openecg.encode_stream(x, fs=int(OPENECG_HZ), model=_codec())
+    stream = openecg.encode_stream(x, fs=int(OPENECG_HZ), model=_codec(version))
     events: dict[str, list[float]] = {f"{w}_{side}": [] for w in ("p", "qrs", "t") for side in ("onset", "offset")}
     for first, end, kind in stream.events("frame", drop_class=0):
         wave = _OPENECG.get(2 if kind == 4 else kind)
