@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from cardiofm import __version__
 from cardiofm.config import ConfigError
+from cardiofm.evaluate.command import benchmark
 from cardiofm.signals import MODALITIES, CheckpointError, Embedding, SignalError, TrainingError
 from cardiofm.terminal import Batch, progress, say, table, watched
 
@@ -297,6 +298,9 @@ def info(
         typer.echo(f"{modality}: channel {signal.name}, {signal.unit}, {signal.fs_hz:g} Hz, {span}")
     for note in record.notes:
         typer.echo(f"note: {note}")
+
+
+app.command()(benchmark)
 
 
 def _hidden(texts: list[str]) -> str | list[tuple[float, float]] | None:

@@ -20,7 +20,7 @@ from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.model.checkpoint import WEIGHTS, read_provenance
 
 ROOT = Path(__file__).resolve().parents[3]  # of the repository
-_PACKAGES = ("cardiofm", "numpy", "scipy", "onnxruntime", "torch", "neurokit2")
+_PACKAGES = ("cardiofm", "numpy", "scipy", "onnxruntime", "torch", "neurokit2", "openecg", "wfdb")
 
 
 def parser(about: str | None, limit: int, limit_help: str) -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def save(
         "model": checkpoint(model),
         "data": data,
         "commit": _commit(),
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_plain, sys.argv[1:])]),
+        "command": command(),
         "versions": {"python": platform.python_version()} | {p: v for p in _PACKAGES if (v := _version(p))},
         "hardware": hardware(),
         "rows": rows,
@@ -102,6 +102,13 @@ def hardware() -> str:
         name = f"{lines[0].split(':')[1].strip()}, {name}" if lines else name
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{name}, {os.cpu_count()} cores, {memory_gb:.0f} GiB"
+
+
+def command() -> str:
+    """What was run: a script of benchmarks/ or `cardiofm benchmark`, without the folders of this machine."""
+    script = Path(sys.argv[0]).name
+    said = ["python", f"benchmarks/{script}"] if script.endswith(".py") else [script]
+    return " ".join([*said, *map(_plain, sys.argv[1:])])
 
 
 def _plain(argument: str) -> str:

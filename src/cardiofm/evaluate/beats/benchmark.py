@@ -249,10 +249,11 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main(tasks: list[str], args: argparse.Namespace) -> None:
-    """Run the named benchmarks, `intervals` where none is named."""
-    unknown = [t for t in tasks if t not in TASKS]
-    if unknown:
-        raise SignalError(f"a benchmark must be one of {', '.join(TASKS)}, found {', '.join(unknown)}")
+    """Run the named benchmarks, `intervals` where none is named. Raises SignalError for an unknown task or part."""
+    for word, given, known in (("benchmark", tasks, TASKS), ("part", args.only or (), tuple(PARTS))):
+        unknown = [g for g in given if g not in known]
+        if unknown:
+            raise SignalError(f"a {word} must be one of {', '.join(known)}, found {', '.join(unknown)}")
     show(intervals(args))
 
 

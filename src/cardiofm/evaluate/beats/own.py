@@ -15,7 +15,7 @@ import numpy as np
 from cardiofm.evaluate.beats.table import Method, Table
 from cardiofm.evaluate.run import model_folder
 from cardiofm.model.checkpoint import HEAD
-from cardiofm.pipeline import Model, load
+from cardiofm.pipeline import Model, calibration, load
 from cardiofm.signals import Measurement, Record, SignalError
 
 NAME = "CardioFM"
@@ -46,7 +46,10 @@ def methods(name: str, backend: str | None, threads: int, heads: Sequence[Path] 
     if len(heads) != FOLDS:
         raise SignalError(f"there must be a head for each of {FOLDS} folds, found {len(heads)}; name their folders")
     base = load(folder, backend="torch", threads=threads)
-    each = [of(replace(base, backend=TorchBackend(folder, threads, head=head))) for head in heads]
+    each = [
+        of(replace(base, backend=TorchBackend(folder, threads, head=head), calibration=calibration(head)))
+        for head in heads
+    ]
 
     def marked(record: Record) -> Table:
         return each[fold_of(str(record.patient))](record)
