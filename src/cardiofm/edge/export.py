@@ -160,7 +160,8 @@ def _compare(
         if same < SAME_CODES:
             raise CheckpointError(f"codes of {name} must agree with torch, found {same:.1%} the same; nothing written")
         depth = np.minimum(a.codes.sum(-1) % 9, a.codes.shape[-1])
-        _close(f"waveform of {DRAW}", truth.draw(a), graphs.draw(a))
+        for clean in (False, True):
+            _close(f"waveform of {DRAW}", truth.draw(a, clean), graphs.draw(a, clean))
         _close(f"waveform of {DECODE}", truth.decode(a.codes, depth, a.coded), graphs.decode(a.codes, depth, a.coded))
     for present, name in MEASURERS.items() if truth.head is not None else ():
         both = zip(truth.measure(*windows, present), graphs.measure(*windows, present), strict=True)

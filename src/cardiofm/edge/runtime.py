@@ -44,9 +44,15 @@ class OnnxBackend:
         """Encode windows, running only the streams in `present`."""
         return Encoded(*self._run(ENCODERS[present], x_BCN, visible_BCN, in_mv_BC))
 
-    def draw(self, code: Encoded) -> NDArray[np.float32]:
-        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
-        return self._run(DRAW, code.tokens, code.patches, code.seen)[0]
+    def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
+        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.
+
+        What is seen passes unchanged, or cleaned of noise where `denoise`.
+        """
+        drawn = self._run(DRAW, code.tokens, code.patches, code.seen)
+        if denoise and len(drawn) < 2:
+            raise CheckpointError(f"{DRAW} must give a cleaned drawing too, and does not; export {self.folder} again")
+        return drawn[int(denoise)]
 
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]

@@ -18,15 +18,17 @@ from cardiofm.signals import Window
 
 
 def draw(
-    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16, denoise: bool = False
 ) -> NDArray[np.float32]:
     """Both waveforms `(B, C, N)` drawn from the tokens of what is visible, each channel in its own unit.
+
+    What is visible passes, or is cleaned where `denoise`.
 
     A channel with nothing visible is put into its unit by its own true mean and spread, and by nothing else.
     """
     drawn = np.zeros(visible_BCN.shape, np.float32)
     for at, code in _encoded(model, windows, visible_BCN, batch):
-        drawn[at] = model.backend.draw(code)
+        drawn[at] = model.backend.draw(code, denoise)
         _to_units(drawn, at, code, windows, visible_BCN)
     return drawn
 

@@ -55,19 +55,22 @@ class Encode(nn.Module):
 
 
 class Draw(nn.Module):
-    """Tokens `(B, C, S, D)` and patches `(B, C, S, P)`, seen or not, to waveforms `(B, C, N)`, gaps filled."""
+    """Tokens `(B, C, S, D)` and patches `(B, C, S, P)`, seen or not, to waveforms `(B, C, N)`, gaps filled.
+
+    And the same waveforms with what is seen cleaned of noise.
+    """
 
     def __init__(self, model: CardioFM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, tokens_BCSD: Tensor, patches_BCSP: Tensor, seen_BCS: Tensor) -> Tensor:
+    def forward(self, tokens_BCSD: Tensor, patches_BCSP: Tensor, seen_BCS: Tensor) -> tuple[Tensor, Tensor]:
         z: list[Tensor | None] = [tokens_BCSD[:, 0], tokens_BCSD[:, 1]]
         seen: list[Tensor | None] = [seen_BCS[:, 0], seen_BCS[:, 1]]
         scale_BC = tokens_BCSD[:, :, 0, 0]  # not used by the drawing, which is in normalised units
         patches: list[Tensor | None] = [patches_BCSP[:, 0], patches_BCSP[:, 1]]
         tokens = Tokens(z, [None, None], seen, scale_BC, scale_BC, patches)
-        return self.model.decoder.tokens(tokens, tokens_BCSD.shape[2])[0]
+        return self.model.decoder.tokens(tokens, tokens_BCSD.shape[2])[:2]
 
 
 class Decode(nn.Module):
@@ -112,9 +115,12 @@ class TorchBackend:
         """Encode windows, running only the streams in `present`."""
         return Encoded(*self._run(Encode(self.model, present), x_BCN, visible_BCN, in_mv_BC))
 
-    def draw(self, code: Encoded) -> NDArray[np.float32]:
-        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
-        return self._run(Draw(self.model), code.tokens, code.patches, code.seen)[0]
+    def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
+        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.
+
+        What is seen passes unchanged, or cleaned of noise where `denoise`.
+        """
+        return self._run(Draw(self.model), code.tokens, code.patches, code.seen)[int(denoise)]
 
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]

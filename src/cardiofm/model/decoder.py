@@ -87,16 +87,17 @@ class Decoder(nn.Module):
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.think = Think(config, spec, encoder)
         self.read = nn.ModuleList(Readout(G, P) for _ in range(2))
-        for parameter in self.from_match.parameters():
+        self.correct = nn.ModuleList(nn.Linear(G, P) for _ in range(2))
+        for parameter in (*self.from_match.parameters(), *self.correct.parameters()):
             nn.init.zeros_(parameter)
         self.begin()
 
     @torch.no_grad()
     def begin(self) -> None:
         """Let the echo and a token's own samples lead, until the network has learned to draw."""
-        for part in (self.weigh_echo, self.weigh_patch):
+        for part, lead in ((self.weigh_echo, 5.0), (self.weigh_patch, 3.0)):
             for name, parameter in part.named_parameters():
-                parameter.fill_(3.0 if name.endswith("bias") else 0.0)
+                parameter.fill_(lead if name.endswith("bias") else 0.0)
 
     def tokens(
         self,
@@ -110,9 +111,9 @@ class Decoder(nn.Module):
         with what is visible cleaned of noise; and the decoder's tokens `(B, S, G)` behind them.
 
         Visible patches pass. A hidden one is a mean of the network's drawing and of the `Echo` of what matches its
-        surroundings, where there is one; the network sees the echo, how far it agrees with what is visible and how
-        much it varies, and says its weight, token by token. A cleaned patch is a mean of the same drawing and of the
-        patch, whose weight is said sample by sample.
+        surroundings, where there is one, and is corrected; the network sees the echo, how far it agrees with what is
+        visible and how much it varies, and says its weight, token by token. A cleaned patch is a mean of the same
+        drawing and of the patch, whose weight is said sample by sample.
         `index` places kept tokens (per stream `(B, V)`) on the grid of `steps`; None means that all were kept.
         Without `echo` the network draws alone (in training, where the echo takes longer than the network). A channel
         that is not `wanted` and was not run is 0.
@@ -195,7 +196,7 @@ class Decoder(nn.Module):
         drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
         if echo is not None:
             trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
-            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP)
+            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP) + self.correct[channel](h_BSG).float()
             drawn_BSP = torch.where(echo.has_BS[..., None], led_BSP, drawn_BSP)
         own_BSP = torch.sigmoid(self.weigh_patch[channel](h_BSG).float())
         clean_BSP = torch.where(seen_BS[..., None], drawn_BSP + own_BSP * (patch_BSP - drawn_BSP), drawn_BSP)

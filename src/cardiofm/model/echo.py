@@ -45,11 +45,17 @@ class Echoed(NamedTuple):
 class Echo(nn.Module):
     """Patches `(B, S, P)` with visible tokens `(B, S)` per channel to the echo of each channel that is given."""
 
+    bell_11N: Tensor
+    finer_R1T: Tensor
+
     def __init__(self, fs_hz: float, patch: int) -> None:
         super().__init__()
         self.patch, self.step, self.place_hz = patch, patch // COARSE, fs_hz / COARSE
         self.reach = round(REACH_S * self.place_hz)
         self.wander = round(WANDER_S * fs_hz) // 2
+        bell_11N = torch.hann_window(2 * self.wander + 1, periodic=False)[None, None]
+        self.register_buffer("bell_11N", bell_11N, persistent=False)
+        self.register_buffer("finer_R1T", lanczos(COARSE)[:, None], persistent=False)
 
     @torch.no_grad()
     def forward(self, patches: list[Tensor | None], seen: list[Tensor | None]) -> list[Echoed | None]:
@@ -69,19 +75,18 @@ class Echo(nn.Module):
             echoes[c] = self.copy(patch_BSP, seen_BS, self.logits(agreed_BSM))
         return echoes
 
-    def agreement(self, x_BMW: Tensor, v_BMW: Tensor, at_s: float, width_s: float) -> Tensor:
+    def agreement(self, x_BWM: Tensor, v_BWM: Tensor, at_s: float, width_s: float) -> Tensor:
         """How well the surroundings of each token agree with those of each place, `(B, S, M)`: 0 unknown, 1 alike.
 
         What lies `at_s` after the token counts most.
         """
-        lag_W = torch.arange(-self.reach, self.reach + 1, device=x_BMW.device) / self.place_hz
+        lag_W = torch.arange(-self.reach, self.reach + 1, device=x_BWM.device) / self.place_hz
         weight_W = torch.exp(-0.5 * ((lag_W - at_s) / width_s) ** 2)
         weight_W = weight_W / weight_W.sum()
-        x_BSW, v_BSW = (t_BMW[:, self.step // 2 :: self.step] for t_BMW in (x_BMW, v_BMW))
-        place_BWM, known_BWM = x_BMW.transpose(1, 2), v_BMW.transpose(1, 2)
-        product_BSM = (x_BSW * weight_W) @ place_BWM
-        energy_BSM = 0.5 * ((x_BSW.square() * weight_W) @ known_BWM + (v_BSW * weight_W) @ place_BWM.square())
-        known_BSM = (v_BSW * weight_W) @ known_BWM
+        x_BSW, v_BSW = (t_BWM[..., self.step // 2 :: self.step].transpose(1, 2) for t_BWM in (x_BWM, v_BWM))
+        product_BSM = (x_BSW * weight_W) @ x_BWM
+        energy_BSM = 0.5 * ((x_BSW.square() * weight_W) @ v_BWM + (v_BSW * weight_W) @ x_BWM.square())
+        known_BSM = (v_BSW * weight_W) @ v_BWM
         return product_BSM / (energy_BSM + FAINT * known_BSM + 1e-4) * known_BSM / (known_BSM + SOME)
 
     def logits(self, agreed_BSM: Tensor) -> Tensor:
@@ -91,10 +96,9 @@ class Echo(nn.Module):
         competes with those of other beats, and the others of the same beat with it.
         """
         B, S, M = agreed_BSM.shape
-        kernel_R1T = lanczos(COARSE, agreed_BSM.device)[:, None]
-        taps = kernel_R1T.shape[-1]
+        taps = self.finer_R1T.shape[-1]
         padded = F.pad(agreed_BSM.reshape(B * S, 1, M), (taps // 2 - 1, taps // 2), mode="replicate")
-        fine_BSMR = F.conv1d(padded, kernel_R1T).transpose(1, 2).reshape(B, S, M, COARSE)
+        fine_BSMR = F.conv1d(padded, self.finer_R1T).transpose(1, 2).reshape(B, S, M, COARSE)
         near = round(BEAT_S * self.place_hz)
         best_BSM = F.max_pool1d(fine_BSMR.amax(-1), 2 * near + 1, stride=1, padding=near)
         return (ALIGNMENT * fine_BSMR - (ALIGNMENT - SHARPNESS) * best_BSM[..., None]).flatten(2)
@@ -104,8 +108,9 @@ class Echo(nn.Module):
         P, S = self.patch, patch_BSP.shape[1]
         seen_BSP = seen_BS[..., None].to(patch_BSP.dtype).expand_as(patch_BSP)
         first_N = torch.arange(logit_BSN.shape[-1], device=logit_BSN.device) - self.step // 2 * COARSE
-        index_NP = (first_N + P)[:, None] + torch.arange(P, device=first_N.device)
-        x_BNP, v_BNP = (F.pad(t.flatten(1), (P, P))[:, index_NP] for t in (patch_BSP * seen_BSP, seen_BSP))
+        pad = (self.step // 2 * COARSE, P - 1 - self.step // 2 * COARSE)
+        x_BPN, v_BPN = (slices(F.pad(t.flatten(1), pad), P) for t in (patch_BSP * seen_BSP, seen_BSP))
+        x_BNP, v_BNP = x_BPN.transpose(1, 2), v_BPN.transpose(1, 2)
         token_S = torch.arange(S, device=first_N.device) * P
         near_SN = (token_S[:, None] - first_N).abs() < APART_S * self.place_hz * COARSE
         closed_BSN = near_SN | (v_BNP.mean(-1) < 0.5)[:, None]
@@ -129,23 +134,25 @@ class Echo(nn.Module):
         return level_BS[..., None] + before_BSP * part_P.clamp_max(0.0) + after_BSP * part_P.clamp_min(0.0)
 
     def _around(self, patch_BSP: Tensor, seen_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """The surroundings `(B, M, W)` of every place, without wander and 0 where unknown, and what is known there."""
+        """The surroundings `(B, W, M)` of every place, without wander and 0 where unknown, and what is known there."""
         v_BN = seen_BS[..., None].to(patch_BSP.dtype).expand_as(patch_BSP).flatten(1)
         x_BN = patch_BSP.flatten(1) * v_BN
-        bell_11N = torch.hann_window(2 * self.wander + 1, periodic=False, device=x_BN.device)[None, None]
-        slow_BN, known_BN = (F.conv1d(t[:, None], bell_11N, padding=self.wander)[:, 0] for t in (x_BN, v_BN))
+        slow_BN, known_BN = (F.conv1d(t[:, None], self.bell_11N, padding=self.wander)[:, 0] for t in (x_BN, v_BN))
         x_BN = (x_BN - slow_BN / (known_BN + 1e-6)) * v_BN
         spread_B1 = (x_BN.square().sum(-1, keepdim=True) / (v_BN.sum(-1, keepdim=True) + 1.0)).sqrt() + 1e-3
         x_BM = (x_BN / spread_B1).unflatten(-1, (-1, COARSE)).mean(-1)
         v_BM = v_BN.unflatten(-1, (-1, COARSE)).mean(-1)
-        places = torch.arange(x_BM.shape[-1], device=x_BM.device)
-        index_MW = places[:, None] + torch.arange(2 * self.reach + 1, device=places.device)
-        x_BMW, v_BMW = (F.pad(t, (self.reach, self.reach))[:, index_MW] for t in (x_BM, v_BM))
-        return x_BMW, v_BMW
+        x_BWM, v_BWM = (slices(F.pad(t, (self.reach, self.reach)), 2 * self.reach + 1) for t in (x_BM, v_BM))
+        return x_BWM, v_BWM
 
 
-def lanczos(factor: int, device: torch.device, lobes: int = 3) -> Tensor:
+def slices(x_BN: Tensor, size: int) -> Tensor:
+    """All slices of `size` samples, `(B, size, N - size + 1)`; by products, as indices would fill the graph."""
+    return F.conv1d(x_BN[:, None], torch.eye(size, device=x_BN.device, dtype=x_BN.dtype)[:, None])
+
+
+def lanczos(factor: int, lobes: int = 3) -> Tensor:
     """Weights `(factor, 2 * lobes)` that interpolate `factor` samples for each one, the first of them itself."""
-    at_RT = torch.arange(1 - lobes, lobes + 1, device=device) - torch.arange(factor, device=device)[:, None] / factor
+    at_RT = torch.arange(1 - lobes, lobes + 1) - torch.arange(factor)[:, None] / factor
     weight_RT = torch.sinc(at_RT) * torch.sinc(at_RT / lobes)
     return weight_RT / weight_RT.sum(-1, keepdim=True)

@@ -42,6 +42,7 @@ class Gaps(nn.Module):
         self.model, self.seed, self.shares = model, seed, shares or Shares()
         model.requires_grad_(False)
         model.decoder.requires_grad_(True)
+        model.decoder.begin()  # what the first stage trusts, in its many short gaps, is worth nothing here
 
     def train(self, mode: bool = True) -> Gaps:
         """Codebooks learn whenever their module trains, so only the decoder of tokens does."""
