@@ -12,7 +12,7 @@ import torch
 from cardiofm.edge.runtime import OnnxBackend
 from cardiofm.model.backend import TorchBackend
 from cardiofm.model.cardiofm import CardioFM
-from cardiofm.model.heads import FiducialHead, HeadConfig, Measure
+from cardiofm.model.heads import FiducialHead, HeadConfig
 from cardiofm.signals import EVENTS, CheckpointError
 from cardiofm.train.fiducials import Fiducials
 from cardiofm.train.marked import REACH_S, MarkedBatch, targets
@@ -91,7 +91,7 @@ def test_only_the_head_learns_and_its_loss_falls(micro: Path) -> None:
     model = CardioFM.load(micro)
     head = FiducialHead(HeadConfig(read_after=1, widths=(8, 8, 16, 16)), 32, model.config.spec)
     before = {n: p.clone() for n, p in model.named_parameters()}
-    objective = Fiducials(Measure(model, head)).train()
+    objective = Fiducials(model, [head]).train()
     x = np.zeros((4, 2, 2500), np.float32)
     made = []
     for i in range(4):
@@ -102,10 +102,11 @@ def test_only_the_head_learns_and_its_loss_falls(micro: Path) -> None:
     chance, reach, wave = (torch.from_numpy(np.stack(p)) for p in zip(*made, strict=True))
     seen, mv = torch.ones(4, 2, 2500, dtype=torch.bool), torch.ones(4, 2, dtype=torch.bool)
     tensor = torch.from_numpy(x)
-    batch = MarkedBatch(tensor, tensor, seen, mv, ("ecg", "ppg"), chance_BKN=chance, reach_BKN=reach, wave_BN=wave)
+    dense = {"chance_BKN": chance, "reach_BKN": reach, "wave_BN": wave, "fold_B": torch.tensor([-1, 1, 2, 1])}
+    batch = MarkedBatch(tensor, tensor, seen, mv, ("ecg", "ppg"), **dense)
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=1e-2)
     losses = []
-    for step in range(25):
+    for step in range(40):
         loss, logs = objective(batch, step)
         optimizer.zero_grad()
         loss.backward()
@@ -113,3 +114,24 @@ def test_only_the_head_learns_and_its_loss_falls(micro: Path) -> None:
         losses.append(logs["ecg_chance"].item())
     assert losses[-1] < 0.3 * losses[0]
     assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
+
+
+def test_a_fold_teaches_only_the_other_heads(micro: Path) -> None:
+    model = CardioFM.load(micro)
+    heads = [FiducialHead(HeadConfig(read_after=1, widths=(4, 8, 8, 16)), 32, model.config.spec) for _ in range(2)]
+    objective = Fiducials(model, heads).train()
+    x = torch.from_numpy(windows(4)[0])
+    seen, mv = torch.ones(x.shape, dtype=torch.bool), torch.ones(4, 2, dtype=torch.bool)
+    chance, reach = torch.zeros(4, len(EVENTS), 2500), torch.zeros(4, len(EVENTS), 2500)
+    wave, fold = torch.zeros(4, 2500, dtype=torch.int64), torch.tensor([0, 0, -1, -1])
+
+    def gradient(changed: float) -> list[torch.Tensor]:
+        dense = {"chance_BKN": chance.clone(), "reach_BKN": reach, "wave_BN": wave, "fold_B": fold}
+        dense["chance_BKN"][0] = changed
+        objective.zero_grad()
+        objective(MarkedBatch(x, x, seen, mv, ("ecg", "ppg"), **dense), 0)[0].backward()
+        return [head.paths[0].out.weight.grad.clone() for head in heads]
+
+    before, after = gradient(0.0), gradient(1.0)
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])

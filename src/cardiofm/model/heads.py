@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.checkpoint import HEAD, HEAD_WEIGHTS
+from cardiofm.model.encoder import Tokens
 from cardiofm.signals import EVENTS, WAVES, CheckpointError, InputSpec
 
 ECG_EVENTS = sum(not name.startswith("ppg") for name in EVENTS)
@@ -105,6 +106,15 @@ class FiducialHead(nn.Module):
         self.paths = nn.ModuleList(Path1d(config, D, spec.patch, n) for n in outputs)
         self.about: dict[str, Any] = {}  # provenance, and the calibration of confidences
 
+    def forward(self, tokens: Tokens, visible_BCN: Tensor) -> list[Tensor | None]:
+        """The numbers `(B, outputs, N)` per modality from the encoder's early tokens; None where there are none."""
+        out: list[Tensor | None] = [None, None]
+        for c, (z_BSD, patch_BSP) in enumerate(zip(tokens.z, tokens.patches, strict=True)):
+            if z_BSD is not None and patch_BSP is not None:
+                x_BN = patch_BSP.flatten(1)
+                out[c] = self.paths[c](x_BN, visible_BCN[:, c].to(x_BN.dtype), z_BSD)
+        return out
+
     def save(self, folder: Path) -> None:
         """Write `fiducials.json` and `fiducials.safetensors` (matrices in float16) into a model folder."""
         small = {name for name, t in self.state_dict().items() if t.ndim < 2 or not t.is_floating_point()}
@@ -165,17 +175,8 @@ class Measure(nn.Module):
 
     def raw(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> list[Tensor | None]:
         """The head's numbers `(B, outputs, N)` per modality; None for one that was not run."""
-        encoder = self.model.encoder
-        with torch.no_grad():
-            tokens = encoder(x_BCN, visible_BCN, in_mv_BC, self.present, blocks=self.head.config.read_after)
-        out: list[Tensor | None] = [None, None]
-        for c in self.present:
-            z_BSD, patch_BSP = tokens.z[c], tokens.patches[c]
-            assert z_BSD is not None
-            assert patch_BSP is not None
-            seen_BN = visible_BCN[:, c].to(patch_BSP.dtype)
-            out[c] = self.head.paths[c](patch_BSP.flatten(1), seen_BN, z_BSD)
-        return out
+        tokens = self.model.encoder(x_BCN, visible_BCN, in_mv_BC, self.present, blocks=self.head.config.read_after)
+        return self.head(tokens, visible_BCN)
 
 
 def answers(out_BKN: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:

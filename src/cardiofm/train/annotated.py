@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Take:
     in_mv: NDArray[np.bool_]  # (C,)
     beats_s: Floats  # (E, K) from the first sample, NaN where an event is not marked
     looked: NDArray[np.bool_]  # (K, M): an event that is not marked here is not there
+    fold: int = -1  # of its patient, see `fold_of`; -1: in none
 
 
 def fold_of(patient: str) -> int:
@@ -68,18 +69,18 @@ def manual(data_root: Path, spec: InputSpec, without: int | None = None, only: i
     for dataset in ("ludb", "qtdb", "mitdb"):
         for entry in catalog.entries(dataset, data_root):
             fold = fold_of(entry.patient)
-            if fold == without or (only is not None and fold != only):
+            if only is not None and fold != only:
                 continue
             if dataset == "ludb":
                 for lead in entry.labels["annotations"] if only is None else ("ii",):
                     found = marks(entry, data_root, lead)
                     if len(found):
-                        yield _marked(ludb.read_lead(entry, data_root, lead), found, spec, "ludb")
+                        yield replace(_marked(ludb.read_lead(entry, data_root, lead), found, spec, "ludb"), fold=fold)
             elif dataset == "qtdb":
                 for record in qtdb.read_leads(entry, data_root) if only is None else [catalog.load(entry, data_root)]:
-                    yield _marked(record, marks(entry, data_root), spec, "qtdb")
+                    yield replace(_marked(record, marks(entry, data_root), spec, "qtdb"), fold=fold)
             else:
-                yield _ambulatory(catalog.load(entry, data_root), marks(entry, data_root), spec)
+                yield replace(_ambulatory(catalog.load(entry, data_root), marks(entry, data_root), spec), fold=fold)
 
 
 def _window(record: Record, spec: InputSpec, start_s: float, end_s: float) -> tuple[NDArray, NDArray, NDArray]:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class Batch:
     facts_BF: Tensor | None = None  # float32, what describes the clean signal, NaN where not measurable
     records: tuple[str, ...] = ()  # "dataset/record" of windows 0 and 1, 2 and 3, …
 
-    def rows(self, index: slice) -> Batch:
+    def rows(self, index: slice | Tensor) -> Self:
         """Some of the windows."""
         return replace(self, **{n: t[index] for n, t in self._tensors()})
 
@@ -88,7 +88,7 @@ class Batch:
         bad = [name for i, name in enumerate(self.records) if not all(fine_B[2 * i : 2 * i + 2])]
         return tuple(dict.fromkeys(bad or self.records))
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> Self:
         """The same batch on `device`."""
         return replace(self, **{n: t.to(device, non_blocking=True) for n, t in self._tensors()})
 

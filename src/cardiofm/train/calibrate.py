@@ -1,8 +1,8 @@
 """How sure a head may be: its stated errors against people it never saw, clean and in noise, as a map to confidence.
 
-`python -m cardiofm.train.calibrate MODEL --heads RUN0 RUN1 RUN2 --data-root DIR --store DIR --into HEAD` measures LUDB
-and QTDB with the head whose fold left the patient out, and validation segments of ICU recordings with the first one;
-writes the calibration into the head's `fiducials.json` in HEAD.
+`python -m cardiofm.train.calibrate MODEL HEADS --data-root DIR --store DIR` measures LUDB and QTDB with those heads of
+`cardiofm.train.fiducials` that never saw the patient, and validation segments of ICU recordings with the first one; the
+calibration goes into the `fiducials.json` of all heads in HEADS.
 
 Shapes: B beats, C channels, N samples.
 """
@@ -160,15 +160,15 @@ def _gathered(backend: TorchBackend, record: Record, spec: InputSpec, batch: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="the model folder")
-    parser.add_argument("--heads", type=Path, nargs=FOLDS, required=True, help="folders of the heads, fold 0 first")
+    parser.add_argument("heads", type=Path, help="the folder that holds the heads")
     parser.add_argument("--data-root", type=Path, required=True, help="the folder of recordings")
     parser.add_argument("--store", type=Path, default=Path("store"), help="the folder that `cardiofm prepare` wrote")
-    parser.add_argument("--into", type=Path, nargs="+", required=True, help="folders of heads to write it into")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    made = calibration(given.model, given.heads, given.data_root, Store(given.store))
-    for folder in given.into:
+    without = [given.heads / f"without-{fold}" for fold in range(FOLDS)]
+    made = calibration(given.model, without, given.data_root, Store(given.store))
+    for folder in (given.heads, *without):
         about = json.loads((folder / HEAD).read_text(encoding="utf-8"))
         (folder / HEAD).write_text(json.dumps(about | {"calibration": asdict(made)}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(asdict(made), indent=1))

@@ -32,7 +32,6 @@ class MarkedConfig:
 
     size: int = 24
     shares: tuple[float, ...] = (0.26, 0.28, 0.1, 0.22, 0.08, 0.06)  # of `KINDS`
-    without: int = -1  # the fold whose patients are left out; -1: none
     stretch_share: float = 0.5
     stretch: float = 0.25  # largest change of speed
     shift_share: float = 0.3  # windows that begin before or end behind what was recorded
@@ -51,6 +50,7 @@ class MarkedBatch(Batch):
     chance_BKN: Tensor | None = None  # float32, 1 at an event
     reach_BKN: Tensor | None = None  # float32, seconds to the event of the beat at hand
     wave_BN: Tensor | None = None  # int64, index into WAVES
+    fold_B: Tensor | None = None  # int64, see `annotated.fold_of`
 
 
 class MarkedBatches:
@@ -58,7 +58,7 @@ class MarkedBatches:
 
     def __init__(self, data_root: Path, store: Store, spec: InputSpec, config: MarkedConfig, seed: int) -> None:
         self.spec, self.config, self.seed, self.store = spec, config, seed, store
-        takes = list(annotated.manual(data_root, spec, None if config.without < 0 else config.without))
+        takes = list(annotated.manual(data_root, spec))
         self.takes = {kind: [t for t in takes if t.kind == kind] for kind in KINDS[:3]}
         rows = store.rows
         names = ("has_ecg", "has_ppg")
@@ -74,11 +74,12 @@ class MarkedBatches:
             raise SignalError(f"marked.size must be a multiple of {world} processes, found {self.config.size}")
         share = self.config.size // world
         made = [self._one(np.random.default_rng([self.seed, step, i])) for i in range(rank * share, (rank + 1) * share)]
-        x, target, valid, in_mv, chance, reach, wave = (
+        x, target, valid, in_mv, chance, reach, wave, fold = (
             torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True)
         )
         hours = share * self.spec.window_s / 3600
-        return MarkedBatch(x, target, valid, in_mv, MODALITIES, hours, chance_BKN=chance, reach_BKN=reach, wave_BN=wave)
+        dense = {"chance_BKN": chance, "reach_BKN": reach, "wave_BN": wave, "fold_B": fold}
+        return MarkedBatch(x, target, valid, in_mv, MODALITIES, hours, **dense)
 
     def _one(self, rng: np.random.Generator) -> tuple[NDArray, ...]:
         kind = str(rng.choice(KINDS, p=np.array(self.config.shares) / sum(self.config.shares)))
@@ -95,16 +96,9 @@ class MarkedBatches:
             for c in range(2):
                 if rng.random() < self.config.noise_share * (0.5 if kind in KINDS[:2] else 1.0):
                     x[c] += self._noise(views.target[c], views.valid[c], rng, c, kind in KINDS[:2])
-        chance, reach, wave = targets(beats_s, looked, views.valid, self.spec.fs_hz, kind in KINDS[:2])
-        return (
-            np.where(views.valid, x, 0).astype(np.float32),
-            views.target,
-            views.valid,
-            views.in_mv,
-            chance,
-            reach,
-            wave,
-        )
+        dense = targets(beats_s, looked, views.valid, self.spec.fs_hz, kind in KINDS[:2])
+        shown = np.where(views.valid, x, 0).astype(np.float32)
+        return shown, views.target, views.valid, views.in_mv, *dense, np.array(take.fold)
 
     def _take(self, kind: str, rng: np.random.Generator) -> Take:
         if kind in self.takes:
