@@ -75,6 +75,17 @@ def test_the_outputs_are_those_of_the_door(piece, model):
         assert all(w.shape == (2, SPEC.samples) for w in robustness.waves_of(damage, given, made[id(view)]).values())
 
 
+def test_noise_is_answered_by_a_cleaned_channel(piece, model):
+    views = robustness.views(piece, SPEC.fs_hz, NOISE)
+    damage = Damage(0, "noise", 0.0)
+    made = robustness.outputs(model, [views[damage, given] for given in ("both", "clean alone")])
+    both, alone = (robustness.waves_of(damage, g, made[id(views[damage, g])]) for g in ("both", "clean alone"))
+    loud_N = views[damage, "both"].window.values[0]
+    assert set(both) == {"all levels", "low rate", "denoised"}
+    assert np.abs(both["denoised"][0] - loud_N).max() > 1e-3  # it does not only pass
+    np.testing.assert_allclose(alone["denoised"][0], alone["drawn"][0], atol=1e-4)  # nothing of it was seen
+
+
 def test_only_the_cut_part_is_scored(piece):
     for damage in DAMAGES:
         assert robustness.reconstruction(piece, damage, piece.window.values) == {"prd": 0.0, "r": pytest.approx(1.0)}

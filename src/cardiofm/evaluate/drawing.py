@@ -34,14 +34,19 @@ def draw(
 
 
 def draw_encoded(
-    model: Model, code: Encoded, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+    model: Model,
+    code: Encoded,
+    windows: Sequence[Window],
+    visible_BCN: NDArray[np.bool_],
+    batch: int = 16,
+    denoise: bool = False,
 ) -> NDArray[np.float32]:
     """The waveforms of `draw` from what `encoded` gave for the same windows."""
     drawn = np.zeros(visible_BCN.shape, np.float32)
     for first in range(0, len(drawn), batch):
         at = np.arange(first, min(first + batch, len(drawn)))
         part = code.rows(at)
-        drawn[at] = model.backend.draw(part)
+        drawn[at] = model.backend.draw(part, denoise)
         _to_units(drawn, at, part, windows, visible_BCN)
     return drawn
 

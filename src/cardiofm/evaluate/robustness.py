@@ -74,7 +74,7 @@ class Output:
     """What a model made of a view."""
 
     embedding_E: Floats
-    waves: dict[str, Floats]  # (C, N) "drawn", "all levels", "low rate", as far as they were wanted
+    waves: dict[str, Floats]  # (C, N) "drawn", "denoised", "all levels", "low rate", as far as they were wanted
 
 
 def alarm_pieces(data_root: Path, spec: InputSpec, split: str, limit: int) -> tuple[list[Piece], dict[str, bool]]:
@@ -168,11 +168,14 @@ def outputs(model: Model, given: Sequence[View]) -> dict[int, Output]:
     windows, visible_BCN = [view.window for view in unique], np.stack([view.visible_CN for view in unique])
     code = encoded(model, windows, visible_BCN)
     waves: list[dict[str, Floats]] = [{} for _ in unique]
-    rows = np.array([i for i, view in enumerate(unique) if view.drawn], np.int64)
-    if len(rows):
-        made = draw_encoded(model, code.rows(rows), [windows[i] for i in rows], visible_BCN[rows])
-        for i, wave_CN in zip(rows, made, strict=True):
-            waves[i]["drawn"] = wave_CN
+    for name, denoise in (("drawn", False), ("denoised", True)):
+        wanted = [i for i, v in enumerate(unique) if (v.coded if denoise else v.drawn)]
+        rows = np.array(wanted, np.int64)
+        if len(rows):
+            some = [windows[i] for i in rows]
+            made = draw_encoded(model, code.rows(rows), some, visible_BCN[rows], denoise=denoise)
+            for i, wave_CN in zip(rows, made, strict=True):
+                waves[i][name] = wave_CN
     rows = np.array([i for i, view in enumerate(unique) if view.coded], np.int64)
     for name, rate in (("all levels", None), ("low rate", LOW_RATE)) if len(rows) else ():
         part = code.rows(rows)
@@ -183,10 +186,14 @@ def outputs(model: Model, given: Sequence[View]) -> dict[int, Output]:
 
 
 def waves_of(damage: Damage, given: str, output: Output) -> dict[str, Floats]:
-    """The waveforms that answer for the damaged channel: from codes where it is seen throughout, drawn elsewhere."""
+    """The waveforms that answer for the damaged channel: from codes where it is seen throughout, drawn elsewhere.
+
+    Of noise also the cleaned one, which is drawn as any other where the channel is not given.
+    """
     if given != "clean alone" and (damage.kind == "noise" or not damage.level):
         return {name: wave_CN for name, wave_CN in output.waves.items() if name != "drawn"}
-    return {"drawn": output.waves["drawn"]}
+    names = ("drawn", "denoised") if damage.kind == "noise" or not damage.level else ("drawn",)
+    return {name: output.waves[name] for name in names}
 
 
 def reconstruction(piece: Piece, damage: Damage, drawn_CN: Floats) -> dict[str, float]:
