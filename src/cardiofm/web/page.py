@@ -1,7 +1,7 @@
-"""Analyses to one self-contained HTML page: no server, no network, plotly's JavaScript inside it once.
+"""Analyses and measurements to one self-contained HTML page: no server, no network, plotly's JavaScript inside it once.
 
 A picture is drawn when it scrolls into view, so a page with many recordings opens at once. Long recordings are shown
-whole as a min-max envelope and, in the middle, sample by sample; `_POINTS` bounds the size of the page.
+whole as a min-max envelope and, in part, sample by sample; `_POINTS` bounds the size of the page.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cardiofm.pipeline import Analysis
-from cardiofm.signals import MODALITIES
-from cardiofm.web import pictures
+from cardiofm.signals import MODALITIES, Measurement
+from cardiofm.web import averaged, course, measured, pictures, plot, strip
 from cardiofm.web.summary import summary
 
 Summary = dict[str, Any]  # of `summary`
@@ -21,6 +21,13 @@ Summary = dict[str, Any]  # of `summary`
 MAX_PICTURES = 40  # recordings drawn in one page; the table names all of them
 _POINTS = 900_000  # samples in all pictures of one page: about 5 MB
 
+_STRIP_SHARE = 0.3  # of the samples of a recording that the strip with the fiducials may have
+_BEATS = (500, 3000)  # at least and at most this many beats are drawn one by one
+_POINTS_A_BEAT = 15
+
+_MIDDLE = (
+    "The middle beat: median of the beats and their middle half; each mark at its median in ms ± half its middle half"
+)
 _LEGEND = (
     "Drag to zoom, double-click to see all. Reconstruction: what the decoder makes of the quantized tokens. Quality: "
     "0 bad … 1 good, per window. PRD: root mean square error of the reconstruction in percent of the signal's standard "
@@ -43,7 +50,8 @@ table { border-collapse:collapse; margin:12px 0 0; width:100%; font-size:14px; f
 th { text-align:left; color:var(--soft); font-weight:500; font-size:13px; }
 th, td { padding:4px 18px 4px 0; border-bottom:1px solid var(--line); vertical-align:top; }
 td.n, th.n { text-align:right; }
-tr:last-child td { border-bottom:0; }
+tr:last-child td, tr:last-child th { border-bottom:0; }
+th[scope=row] { color:var(--ink); }
 a { color:inherit; }
 .chip { display:inline-block; margin:0 0 0 8px; padding:1px 9px; border-radius:10px; background:#eef2f6; color:#435160;
   font-size:12.5px; }
@@ -66,17 +74,24 @@ document.querySelectorAll(".picture").forEach((e) => seen.observe(e));
 
 
 def report(
-    analyses: Sequence[Analysis], model: str, summaries: Sequence[Summary] | None = None, footnote: str = ""
+    analyses: Sequence[Analysis],
+    model: str,
+    summaries: Sequence[Summary] | None = None,
+    footnote: str = "",
+    measurements: Sequence[Measurement | None] | None = None,
 ) -> str:
-    """A page of HTML that shows each analysis: table, traces with their reconstruction, bits, quality, similarity.
+    """A page of HTML that shows each analysis: table, measured beats, traces with reconstruction, bits, similarity.
 
     `model` is the model as the header names it. `summaries` are those of all recordings where only some of them are
-    drawn. `footnote` is where attributions go. Simulated recordings are labelled so.
+    drawn. `footnote` is where attributions go. `measurements`: one per analysis, None where nothing was measured.
+    Simulated recordings are labelled so.
     """
-    summaries = [summary(a) for a in analyses] if summaries is None else summaries
+    beats = [None] * len(analyses) if measurements is None else list(measurements)
+    if summaries is None:
+        summaries = [summary(a, m) for a, m in zip(analyses, beats, strict=True)]
     points = _POINTS // max(1, min(MAX_PICTURES, len(analyses)))
     body = [_contents(summaries, analyses)] if len(summaries) > 1 else []
-    body += [_section(i, summaries[i], a, points) for i, a in enumerate(analyses[:MAX_PICTURES])]
+    body += [_section(i, summaries[i], a, beats[i], points) for i, a in enumerate(analyses[:MAX_PICTURES])]
     from plotly.offline import get_plotlyjs
 
     return "\n".join(
@@ -96,38 +111,51 @@ def report(
 def _contents(summaries: Sequence[Summary], analyses: Sequence[Analysis]) -> str:
     """The first section: one line per recording, and how alike the recordings are."""
     rows = []
+    any_beats = any(one.get("measured") for one in summaries)
     for i, one in enumerate(summaries):
         name = html.escape(one["record"])
         link = f'<a href="#r{i}">{name}</a>' if i < min(MAX_PICTURES, len(analyses)) else name
-        cells = f'<td>{link}</td><td class="n">{pictures.clock(one["duration_s"])}</td>'
+        cells = f'<td>{link}</td><td class="n">{plot.clock(one["duration_s"])}</td>'
         for modality in MODALITIES:
             figures = one[modality] or {}
             cells += _number(figures.get("quality"), ".2f") + _number(figures.get("prd_percent"), ".1f")
+        cells += _beats_cells(one.get("measured")) if any_beats else ""
         rows.append(f"<tr>{cells}</tr>")
     head = "".join(f'<th class="n">{m.upper()} quality</th><th class="n">{m.upper()} PRD, %</th>' for m in MODALITIES)
+    if any_beats:
+        head += "".join(f'<th class="n">{name}</th>' for name in ("Heart rate, bpm", "QT, ms", "QTc, ms", "PAT, ms"))
     table = f'<table><tr><th>Recording</th><th class="n">Duration</th>{head}</tr>{"".join(rows)}</table>'
     more = ""
     if len(summaries) > MAX_PICTURES:
         more = f"<h3>The first {MAX_PICTURES} of {len(summaries)} recordings are drawn below</h3>"
     if len(analyses) > 2:
         more += "<h3>Similarity of the recordings: cosine of their mean embeddings</h3>"
-        more += _picture(pictures.similarity_of_records(analyses))
+        more += _picture(pictures.similarity_of_records(analyses), "Similarity of the recordings")
     return f'<section><h2>{len(summaries)} recordings</h2><div class="scroll">{table}</div>{more}</section>'
 
 
-def _section(index: int, one: Summary, analysis: Analysis, points: int) -> str:
+def _beats_cells(said: Summary | None) -> str:
+    """Heart rate and the medians of QT, QTc (Fridericia) and PAT, as cells."""
+    if said is None:
+        return _number(None, "") * 4
+    rate = said["heart_rate_bpm"]
+    cells = _number(rate["ppg"] if rate["ecg"] is None else rate["ecg"], ".1f")
+    return cells + "".join(_number(said[k]["median"], ".0f") for k in ("qt_ms", "qtc_fridericia_ms", "pat_ms"))
+
+
+def _section(index: int, one: Summary, analysis: Analysis, beats: Measurement | None, points: int) -> str:
     """One recording: name, what must be known about it, figures, pictures."""
     rows = []
     for modality in MODALITIES:
         figures = one[modality]
         if figures is None:
             continue
-        start = f" from {pictures.clock(figures['start_s'])}" if figures["start_s"] else ""
+        start = f" from {plot.clock(figures['start_s'])}" if figures["start_s"] else ""
         rows.append(
             f'<tr><td><span class="dot" style="background:var(--{modality})"></span>{modality.upper()}</td>'
             f"<td>{html.escape(figures['channel'])}</td><td>{html.escape(figures['unit'])}</td>"
             f'<td class="n">{figures["fs_hz"]:g}</td>'
-            f'<td class="n">{pictures.clock(figures["duration_s"])}{start}</td>'
+            f'<td class="n">{plot.clock(figures["duration_s"])}{start}</td>'
             + _number(figures["quality"], ".2f")
             + _number(figures["prd_percent"], ".1f")
             + _number(figures["r"], ".3f")
@@ -143,9 +171,38 @@ def _section(index: int, one: Summary, analysis: Analysis, points: int) -> str:
         f'<section id="r{index}"><h2>{html.escape(one["record"])}</h2>{"".join(map(_chip, known))}',
         f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div><p class="notes">{rest}</p>',
     ]
-    for title, figure in pictures.of(analysis, points):
-        parts += [f"<h3>{html.escape(title)}</h3>", _picture(figure)]
+    figures = [] if beats is None else _beats(analysis, beats, points)
+    parts.append(measured.table(one.get("measured")))
+    left = points if beats is None else round(points * (1 - _STRIP_SHARE))
+    for title, figure in (*figures, *pictures.of(analysis, left)):
+        parts += [f"<h3>{html.escape(title)}</h3>", _picture(figure, title)]
     return "".join(parts) + "</section>"
+
+
+def _beats(analysis: Analysis, beats: Measurement, points: int) -> list[tuple[str, plot.Figure]]:
+    """(title, figure) of the pictures of a measurement; none where no beats were found."""
+    record = analysis.record
+    if len(beats) == 0:
+        return []
+    rate_hz = sum(s.fs_hz for s in (record.ecg, record.ppg) if s is not None)
+    start_s, end_s = strip.stretch(record, beats, min(strip.LONGEST_S, _STRIP_SHARE * points / rate_hz))
+    most = min(max(_BEATS[0], points // _POINTS_A_BEAT), _BEATS[1])
+    middle = averaged.picture(record, beats)
+    figures = [] if middle is None else [(_MIDDLE, middle)]
+    part = f", {plot.clock(start_s)} to {plot.clock(end_s)}, the stretch most like the whole recording"
+    given, refused = strip.counted(beats, start_s, end_s)
+    title = (
+        f"Every fiducial{part if end_s - start_s < record.duration_s else ''}: {given} given, {refused} not; pan to see"
+    )
+    figures.append((f"{title} more, zoom with the buttons", strip.strip(record, beats, start_s, end_s)))
+    if course.in_stretches(beats, most):
+        title = (
+            f"Intervals, medians of {most // 2} equal stretches of time and their middle half; a cross where more than"
+        )
+        title += " half of the beats of a stretch have no value"
+    else:
+        title = "Intervals, beat by beat; a cross where a value is not given, its reason on hover"
+    return [*figures, (title, course.picture(record, beats, most))]
 
 
 def _chip(note: str) -> str:
@@ -157,7 +214,11 @@ def _number(value: float | None, form: str) -> str:
     return f'<td class="n">{"–" if value is None else format(value, form)}</td>'
 
 
-def _picture(figure: pictures.Figure) -> str:
+def _picture(figure: plot.Figure, title: str) -> str:
     text = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")  # a name from a file ends no script
-    height = figure["layout"]["height"]
-    return f'<div class="picture" style="min-height:{height}px"></div><script type="application/json">{text}</script>'
+    label = html.escape(title, quote=True)
+    style = f"min-height:{figure['layout']['height']}px"
+    return (
+        f'<div class="picture" role="img" aria-label="{label}" style="{style}"></div>'
+        f'<script type="application/json">{text}</script>'
+    )

@@ -8,20 +8,34 @@ from typing import Any
 import numpy as np
 
 from cardiofm.pipeline import Analysis
-from cardiofm.signals import MODALITIES
+from cardiofm.signals import INTERVALS, MODALITIES, Measurement
 
 
-def summary(analysis: Analysis) -> dict[str, Any]:
-    """record, duration_s, windows, notes, and for "ecg" and "ppg" the channel's figures or None; ready for JSON.
+def summary(analysis: Analysis, beats: Measurement | None = None) -> dict[str, Any]:
+    """record, duration_s, windows, notes, for "ecg" and "ppg" the channel's figures or None, and "measured"; for JSON.
 
     quality is the mean over the windows that have the channel (0 bad … 1 good), prd_percent the reconstruction's root
     mean square error in percent of the signal's standard deviation, r their correlation, bits_per_s what the tokens
-    cost. A figure that does not exist is None.
+    cost. A figure that does not exist is None; so is "measured" without a measurement.
     """
     record = analysis.record
     rows: dict[str, Any] = {"record": record.name, "duration_s": round(record.duration_s, 3)}
     rows |= {"windows": len(analysis.embedding), "notes": list(analysis.notes)}
-    return rows | {modality: _channel(analysis, c) for c, modality in enumerate(MODALITIES)}
+    rows |= {modality: _channel(analysis, c) for c, modality in enumerate(MODALITIES)}
+    return rows | {"measured": None if beats is None else measured(beats)}
+
+
+def measured(beats: Measurement) -> dict[str, Any]:
+    """beats, heart_rate_bpm, hrv, rhythm, reason, and for every interval in ms median, quartiles, 5 and 95 %, number
+    and share of the beats that have it, and how many do not, by reason."""
+    said = beats.summary
+    rows: dict[str, Any] = {key: said[key] for key in ("beats", "heart_rate_bpm", "hrv", "rhythm", "reason")}
+    for name in INTERVALS:
+        values = beats.values[name][np.isfinite(beats.values[name])]
+        low, high = np.quantile(values, [0.25, 0.75]) if len(values) else (None, None)
+        one = {key: value for key, value in said["intervals"][name].items() if key != "iqr"}
+        rows[name] = one | {"q25": _finite(low, 2), "q75": _finite(high, 2), "refused": said["refused"].get(name, {})}
+    return rows
 
 
 def _channel(analysis: Analysis, c: int) -> dict[str, Any] | None:
