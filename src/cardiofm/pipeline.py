@@ -1,4 +1,5 @@
-"""Record to embedding and to reconstruction, on one page: cut → encode → (draw | decode) → join.
+"""Record to embedding, reconstruction and measurement, on one page: cut → encode → (draw | decode) → join,
+and cut → measure → locate → table.
 
 Shapes: B batch, C channels (ecg, ppg), N samples, S token steps, T tokens of the record, W windows.
 From codes every sample is the network's. With something hidden, what is visible passes at the network's rate, and the
@@ -7,10 +8,12 @@ hidden part is drawn. Where the input has no sample nothing is drawn unless it w
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -19,14 +22,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm import weights
-from cardiofm.config import from_dict
+from cardiofm.config import ConfigError, from_dict
 from cardiofm.data.hide import Hidden, Hide
-from cardiofm.data.windows import cut, window_at
+from cardiofm.data.usable import MIN_S as MIN_S
+from cardiofm.data.usable import NothingKnown, batches, kinds, stacked, usable
+from cardiofm.measure.confidence import Calibration
 from cardiofm.measure.fit import fit
-from cardiofm.model.checkpoint import read_config
+from cardiofm.measure.gather import HOP_S, Gathered, Gatherer
+from cardiofm.measure.whole import measurement
+from cardiofm.model.checkpoint import HEAD, read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
-from cardiofm.redraw import MIN_S, Drawn, Redrawing
-from cardiofm.signals import CheckpointError, Embedding, InputSpec, Record, SignalError, Window
+from cardiofm.redraw import Drawn, Redrawing
+from cardiofm.signals import (
+    CheckpointError,
+    Embedding,
+    HeadOutputs,
+    InputSpec,
+    Measurement,
+    Record,
+    SignalError,
+    Window,
+)
 
 OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
 
@@ -53,10 +69,25 @@ def load(name_or_folder: str | Path = "base", backend: str | None = None, thread
             )
         from cardiofm.model.backend import TorchBackend
 
-        return Model(config["name"], from_dict(InputSpec, config["spec"]), config, TorchBackend(folder, threads))
-    from cardiofm.edge.runtime import OnnxBackend
+        run: Backend = TorchBackend(folder, threads)
+    else:
+        from cardiofm.edge.runtime import OnnxBackend
 
-    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, OnnxBackend(folder, threads))
+        run = OnnxBackend(folder, threads)
+    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, run, calibration(folder))
+
+
+def calibration(folder: Path) -> Calibration:
+    """What a model folder's fiducial head says of how sure its measures are; the default where it says nothing."""
+    if not (folder / HEAD).is_file():
+        return Calibration()
+    try:
+        about = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+        return from_dict(Calibration, about.get("calibration") or {})
+    except (ValueError, AttributeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{folder / HEAD} must hold the calibration of a head: {error}; fetch the model again"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,7 @@ class Model:
     spec: InputSpec
     config: dict[str, Any]
     backend: Backend
+    calibration: Calibration = field(default_factory=Calibration)
 
     @overload
     def embed(self, records: Record, hop_s: float | None = None, batch: int = 16) -> Embedding: ...
@@ -113,7 +145,7 @@ class Model:
         A record that cannot be used gives its SignalError in its place.
         """
         rows: list[tuple[Window, NDArray[np.float32]]] = []
-        for chunk in _batches(self._items(records, hop_s), batch):
+        for chunk in batches(self._items(records, hop_s), batch):
             windows = [item for _, item in chunk if isinstance(item, Window)]
             values = iter(self._encode(windows).embedding if windows else ())
             for record, item in chunk:
@@ -124,7 +156,12 @@ class Model:
                 rows = []
 
     def reconstruct(
-        self, record: Record, hide: Hide = None, bits_per_second: float | None = None, batch: int = 16
+        self,
+        record: Record,
+        hide: Hide = None,
+        bits_per_second: float | None = None,
+        batch: int = 16,
+        denoise: bool = False,
     ) -> Record:
         """The record as the network draws it, each channel on its own clock, rate and unit.
 
@@ -132,15 +169,17 @@ class Model:
         `hide`: "ecg", "ppg", or spans [(start_s, end_s), …] of every channel; they are drawn from what is left. A
         channel that is hidden throughout a window is put into its own unit by its own mean and spread there, and by
         nothing else; one that the record does not have is drawn at `spec.fs_hz` on the other's clock, in unit "z".
+        `denoise`: what is not hidden is cleaned of noise, from tokens; otherwise it passes.
         Absent samples stay NaN unless they are hidden. Raises SignalError when nothing is left to draw from.
         """
-        if hide is not None and bits_per_second is not None:
-            raise SignalError("hidden parts are drawn without codes: give either hide or bits_per_second, found both")
+        if (hide is not None or denoise) and bits_per_second is not None:
+            what = "hide" if hide is not None else "denoise"
+            raise SignalError(f"{what} draws without codes: give either {what} or bits_per_second, found both")
         hidden = Hidden.of(hide, record)
         made = Redrawing(record, hidden, self.spec, self._overlap_s)
-        for drawn in self._draw(made, bits_per_second, batch):
+        for drawn in self._draw(made, bits_per_second, batch, denoise):
             made.add(drawn)
-        return made.finish(self._note(hidden, bits_per_second))
+        return made.finish(self._note(hidden, bits_per_second, denoise))
 
     def analyze(self, record: Record, bits_per_second: float = 256.0, batch: int = 16) -> Analysis:
         """The reconstruction from codes of `bits_per_second` a channel, its errors, and the embedding, in one pass."""
@@ -170,10 +209,35 @@ class Model:
             made.notes,
         )
 
-    def _note(self, hidden: Hidden, bits_per_second: float | None) -> str:
+    def _note(self, hidden: Hidden, bits_per_second: float | None, denoise: bool = False) -> str:
         """What a drawn record is."""
         rate = "all levels" if bits_per_second is None else f"{bits_per_second:g} bit/s a channel"
-        return f"drawn by the model {self.name!r} from {f'codes, {rate}' if hidden.none else 'tokens'}"
+        source = "tokens, cleaned of noise" if denoise else f"codes, {rate}" if hidden.none else "tokens"
+        return f"drawn by the model {self.name!r} from {source}"
+
+    def measure(self, record: Record, smoothed: bool = True, batch: int = 16) -> Measurement:
+        """One row per beat: points in s, intervals in ms, each with its confidence or the reason why not; and figures.
+
+        A beat's QT and PAT lean on its neighbours as far as they are unsure, unless `smoothed` is False. A record in
+        which nothing can be measured gives no rows, and its summary says why. Raises CheckpointError for a model
+        without a fiducial head, SignalError for a record of less than 1 s.
+        """
+        found = self.gather(record, batch)
+        return measurement(record, found, self.spec.window_s, self.calibration, smoothed=smoothed)
+
+    def gather(self, record: Record, batch: int = 16) -> Gathered:
+        """The points of every beat of a record with their expected errors, before anything is judged."""
+        gatherer, windows = Gatherer(HOP_S), usable(record, self.spec, HOP_S)
+        with contextlib.suppress(NothingKnown):
+            while some := [window for window, _ in islice(windows, batch)]:
+                rows: dict[int, HeadOutputs] = {}
+                for at, kind in kinds(some):
+                    out = self.backend.measure(*stacked([some[i] for i in at]), kind)
+                    for i, arrays in zip(at, zip(*out, strict=True), strict=True):
+                        rows[i] = HeadOutputs(some[i].start_s, self.spec.fs_hz, *arrays, valid=some[i].valid)
+                for i, window in enumerate(some):
+                    gatherer.add(rows[i], window.quality)
+        return gatherer.finish()
 
     @property
     def _bits_per_code(self) -> float:
@@ -190,83 +254,41 @@ class Model:
         for record in records:
             end = None
             try:
-                for window, _ in self._windows(record, hop_s):
+                for window, _ in usable(record, self.spec, hop_s):
                     yield record, window
             except SignalError as error:
                 end = error
             yield record, end
 
-    def _windows(
-        self, record: Record, hop_s: float | None, hidden: Hidden | None = None
-    ) -> Iterator[tuple[Window, Window]]:
-        """Windows as the network may see them, hidden samples not valid, each beside the whole one.
-
-        A channel with less than `MIN_S` to see is not valid either; windows with nothing to see are left out.
-        """
-        if record.duration_s < MIN_S:
-            raise SignalError(
-                f"record {record.name!r} must last at least {MIN_S:g} s, found {record.duration_s:.3g} s; record longer"
-            )
-        found = False
-        covered = None if hidden is None or hidden.none else hidden.cover(record)
-        for whole in cut(record, self.spec, hop_s):
-            window = whole if covered is None else window_at(covered, self.spec, whole.start_s)
-            known_C = window.valid.sum(-1) >= MIN_S * self.spec.fs_hz
-            if known_C.any():
-                found = True
-                quality_C = np.where(known_C, window.quality, np.float32(0))
-                yield replace(window, valid=window.valid & known_C[:, None], quality=quality_C), whole
-        if not found:
-            kind = "signal" if covered is None else "signal that is not hidden"
-            raise SignalError(
-                f"record {record.name!r} must hold {MIN_S:g} s of {kind} within "
-                f"{self.spec.window_s:g} s, found only absent or constant samples; choose another channel or recording"
-            )
-
     def _encode(self, windows: list[Window]) -> Encoded:
         """The windows as one batch, in order; each runs only the streams that it has."""
-        kinds = [tuple(int(c) for c in np.flatnonzero(w.valid.any(-1))) for w in windows]
         order: list[int] = []
         parts: list[Encoded] = []
-        for kind in dict.fromkeys(kinds):
-            at = [i for i, k in enumerate(kinds) if k == kind]
-            x, seen, in_mv = (np.stack([getattr(windows[i], n) for i in at]) for n in ("values", "valid", "in_mv"))
-            parts.append(self.backend.encode(np.where(seen, x, np.float32(0)), seen, in_mv, kind))
+        for at, kind in kinds(windows):
+            parts.append(self.backend.encode(*stacked([windows[i] for i in at]), kind))
             order += at
         return parts[0] if len(parts) == 1 else Encoded.join(parts).rows(np.argsort(order))
 
-    def _draw(self, made: Redrawing, bits_per_second: float | None, batch: int) -> Iterator[Drawn]:
+    def _draw(
+        self, made: Redrawing, bits_per_second: float | None, batch: int, denoise: bool = False
+    ) -> Iterator[Drawn]:
         """The overlapping windows of a record, drawn from codes, or from tokens where something is hidden."""
         mean_depth = math.inf if bits_per_second is None else bits_per_second * self.spec.token_s / self._bits_per_code
         if not mean_depth > 0:
             raise SignalError(f"bits_per_second must be above 0, found {bits_per_second:g}")
         hop_s = self.spec.window_s - self._overlap_s
-        pairs = self._windows(made.record, hop_s, made.hidden)
+        pairs = usable(made.record, self.spec, hop_s, made.hidden)
         while some := list(islice(pairs, batch)):
             code = self._encode([window for window, _ in some])
             depth_BCS = depths(code.worth, code.coded, mean_depth)
-            if made.hidden.none:
+            if made.hidden.none and not denoise:
                 drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.coded)
             else:
-                drawn_BCN = self.backend.draw(code)
+                drawn_BCN = self.backend.draw(code, denoise)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
                 offset_C, scale_C = made.unit(window, whole, one)
                 yield Drawn(window, one, depth_BCS[i], drawn_BCN[i] * scale_C[:, None] + offset_C[:, None])
-
-
-def _batches(items: Iterable[tuple[Record, Any]], size: int) -> Iterator[list[tuple[Record, Any]]]:
-    """The items in lists that hold at most `size` windows each, together with the ends between them."""
-    chunk: list[tuple[Record, Any]] = []
-    windows = 0
-    for item in items:
-        chunk.append(item)
-        windows += isinstance(item[1], Window)
-        if windows == size:
-            yield chunk
-            chunk, windows = [], 0
-    if chunk:
-        yield chunk
 
 
 def _embedding(record: str, rows: list[tuple[Window, NDArray[np.float32]]]) -> Embedding:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from cardiofm.data.hide import Hidden
 from cardiofm.data.join import Joiner, restore_gaps
+from cardiofm.data.usable import MIN_S
 from cardiofm.model.encoded import Encoded
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
-
-MIN_S = 1.0  # a channel with less known signal in a window counts as absent there
 
 
 @dataclass(frozen=True)

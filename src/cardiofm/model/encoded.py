@@ -48,14 +48,27 @@ class Backend(Protocol):
         """Encode windows, running only the streams in `present`."""
         ...
 
-    def draw(self, code: Encoded) -> NDArray[np.float32]:
-        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in."""
+    def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
+        """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.
+
+        What is seen passes unchanged, or cleaned of noise where `denoise`.
+        """
         ...
 
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Waveforms `(B, C, N)`, normalised, from the first `depth` codes of each token; 0 for an absent stream."""
+        ...
+
+    def measure(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> list[NDArray[np.float32]]:
+        """What the fiducial head says: waves `(B, 4, N)`, chance, reach in s and spread in s, each `(B, K, N)`."""
         ...
 
 
