@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cardiofm.model.echo import Echo
+from cardiofm.model.echo import COARSE, Echo, lanczos, slices
 
 SPEC = {"fs_hz": 250.0, "patch": 20}
 GAP = slice(60, 73)  # tokens: about one second
@@ -66,3 +66,44 @@ def test_there_is_no_echo_of_nothing() -> None:
     assert made is not None
     assert not made.has_BS.any()
     assert not made.drawn_BSP.any()
+
+
+def test_an_echo_meets_the_level_of_both_sides() -> None:
+    ecg, shown = beats(torch.arange(0.1, 10, 0.83), 0.02), seen(GAP)
+    drift = torch.linspace(-1.5, 1.5, 2500).view(1, 125, 20)  # no stretch of the window has the gap's level
+    made = Echo(**SPEC)([(ecg + drift) * shown[..., None], None], [shown, None])[0]
+    assert made is not None
+    error = (made.drawn_BSP - ecg - drift)[:, GAP].mean(-1)
+    assert error.abs().max() < 0.25 < drift[:, GAP].abs().max() + 0.25
+
+
+def test_a_stretch_is_found_as_far_away_as_the_window_reaches() -> None:
+    t = torch.arange(2500) / 250
+    twice = [1.5, 7.6]  # a word of three bumps, 6.1 s apart; all else is quiet
+    word = [(0.0, 1.0), (0.25, -0.7), (0.6, 0.5)]
+    x = sum(a * torch.exp(-0.5 * ((t - at - after) / 0.03) ** 2) for at in twice for after, a in word)
+    x = ((x - x.mean()) / x.std()).view(1, 125, 20)
+    hidden = slice(97, 100)  # the second bump of the second word
+    shown = seen(hidden)
+    made = Echo(**SPEC)([x * shown[..., None], None], [shown, None])[0]
+    assert made is not None
+    assert r(made.drawn_BSP[:, hidden], x[:, hidden]) > 0.9
+
+
+def test_what_repeats_exactly_has_no_spread() -> None:
+    t = torch.arange(2500) / 250
+    wave, shown = torch.sin(2 * torch.pi * t / 0.8).view(1, 125, 20), seen(GAP)
+    noise = torch.randn(1, 125, 20, generator=torch.Generator().manual_seed(0))
+    quiet, loud = (Echo(**SPEC)([x * shown[..., None], None], [shown, None])[0] for x in (wave, wave + noise))
+    assert quiet is not None
+    assert loud is not None
+    assert quiet.spread_BSP[:, GAP].mean() < 0.15 < 0.6 < loud.spread_BSP[:, GAP].mean()
+
+
+def test_slices_and_the_finer_grid_are_exact_where_they_must_be() -> None:
+    x = torch.arange(12.0).view(2, 6).sin()
+    assert torch.equal(slices(x, 3), x.unfold(1, 3, 1).transpose(1, 2))
+    weight = lanczos(COARSE)
+    assert torch.allclose(weight.sum(-1), torch.ones(COARSE))
+    assert weight[0].argmax() == weight.shape[1] // 2 - 1  # a place itself
+    assert torch.allclose(weight[0].max(), torch.ones(()))

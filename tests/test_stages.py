@@ -10,6 +10,7 @@ import torch
 
 from cardiofm.config import ConfigError
 from cardiofm.model.cardiofm import TINY, CardioFM
+from cardiofm.train.augment import AugmentConfig
 from cardiofm.train.batches import BatchConfig, Batches
 from cardiofm.train.codec import Codec
 from cardiofm.train.gaps import Gaps, Shares
@@ -72,6 +73,44 @@ def test_only_the_decoder_of_tokens_learns_from_gaps(settled: CardioFM) -> None:
     assert all(name.startswith("decoder.") for name in changed)
     for part in ("weigh_echo", "weigh_patch", "from_match"):
         assert any(name.startswith(f"decoder.{part}") for name in changed)
+
+
+def test_a_drawing_begins_as_its_echo_and_what_is_visible_passes(settled: CardioFM) -> None:
+    decoder = Gaps(copy_of(settled), seed=1).model.decoder
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=4, paired_share=1.0, augment=PLAIN), 2)(0)
+    visible_BCN = batch.valid_BCN.clone()
+    visible_BCN[:, 0, SPEC.samples // 2 : SPEC.samples // 2 + 10 * SPEC.patch] = False
+    with torch.no_grad():
+        tokens = settled.encoder(batch.x_BCN, visible_BCN, batch.in_mv_BC)
+        drawn_BCN, clean_BCN, _ = decoder.tokens(tokens, SPEC.tokens)
+        echo = decoder.echo(tokens.patches, tokens.visible)[0]
+        patch_BSP, seen_BS = tokens.patches[0], tokens.visible[0]
+        assert echo is not None
+        assert patch_BSP is not None
+        assert seen_BS is not None
+        drawn_BSP, clean_BSP = (t[:, 0].unflatten(-1, patch_BSP.shape[1:]) for t in (drawn_BCN, clean_BCN))
+    gap_BS = echo.has_BS & ~seen_BS
+    assert gap_BS.any()
+    assert (drawn_BSP - echo.drawn_BSP)[gap_BS].square().mean() < 0.001
+    assert torch.equal(drawn_BSP[seen_BS], patch_BSP[seen_BS])
+    assert torch.equal(clean_BSP[~seen_BS], drawn_BSP[~seen_BS])
+    off_BSP = (clean_BSP - patch_BSP)[seen_BS]
+    assert 0 < off_BSP.square().mean() < 0.05
+
+
+def test_noise_is_taken_away_where_the_stage_has_seen_it(settled: CardioFM) -> None:
+    loud = AugmentConfig(**(vars(PLAIN) | {"sensor_share": 1.0, "sensor": 1.0}))
+    stage = Gaps(copy_of(settled), seed=1, shares=Shares(whole=0.0)).train()
+    batch = Batches(SmallStore(), SPEC, BatchConfig(size=8, paired_share=1.0, augment=loud), 2)(0)
+    optimizer = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=3e-3)
+    found = []
+    for step in range(24):
+        loss, logs = stage(batch, step % 4)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(float(logs["clean_ecg"].detach()))
+    assert sum(found[-4:]) < 0.9 * sum(found[:4])
 
 
 def test_hidden_samples_do_not_reach_a_drawn_gap(settled: CardioFM) -> None:
