@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 FORMS = (".5g", "g", ".2f", ".1f", ".3f", ".0f")
+MEASURED = (".5g", "d", ".1f", ".1f", ".0f", ".0f", ".0f", ".0f")
 EXTRAS = {"torch": "train", "lightning": "train", "onnx": "export", "onnxscript": "export", "ecgfeat": "demo"}
 
 
@@ -123,6 +124,31 @@ def table(rows: list[dict[str, Any]]) -> None:
     console.print(table)
     for row in rows:
         for note in _told(row["notes"]):
+            console.print(Text(f"{row['record']}: {note}", style="dim"), soft_wrap=True)
+
+
+def measured(rows: list[dict[str, Any]]) -> None:
+    """One line per recording with the medians of its beats, and below them why others have none."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("recording", overflow="fold")
+    for name in ("s", "beats", "ECG /min", "PPG /min", "QRS ms", "QT ms", "QTc ms", "PAT ms", "QT of", "PAT of"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        rate, given = row["heart_rate_bpm"], row["intervals"]
+        medians = [given[name]["median"] for name in ("qrs_ms", "qt_ms", "qtc_fridericia_ms", "pat_ms")]
+        figures = [row["duration_s"], row["beats"], rate["ecg"], rate["ppg"], *medians]
+        cells = ["–" if x is None else f"{x:{form}}" for x, form in zip(figures, MEASURED, strict=True)]
+        table.add_row(escape(row["record"]), *cells, *(f"{given[n]['coverage']:.0%}" for n in ("qt_ms", "pat_ms")))
+    console = Console()
+    console.print(table)
+    for row in rows:
+        for note in (*row["notes"], *([row["reason"]] if row["reason"] else ())):
             console.print(Text(f"{row['record']}: {note}", style="dim"), soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Results go to stdout, progress and what went wrong to stderr."""
+"""The commands that use a model on recordings: analyze, embed, measure, reconstruct, info."""
 
 from __future__ import annotations
 
@@ -6,64 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from cardiofm import __version__
-from cardiofm.config import ConfigError
-from cardiofm.evaluate.command import benchmark
-from cardiofm.signals import MODALITIES, CheckpointError, Embedding, SignalError, TrainingError
-from cardiofm.terminal import Batch, progress, say, table, watched
-
-Files = Annotated[list[Path] | None, typer.Argument(help="Recordings, patterns, or folders of recordings.")]
-Ecg = Annotated[str | None, typer.Option(help='ECG channel by name; "-NAME" turns it over, "none" leaves it out.')]
-Ppg = Annotated[str | None, typer.Option(help="PPG channel by name, likewise.")]
-Fs = Annotated[float | None, typer.Option(metavar="HZ", help="Sampling rate, for files that state none.")]
-Name = Annotated[str, typer.Option("--model", help="A released model, or a model folder.")]
-Backend = Annotated[str | None, typer.Option(help="onnx or torch.")]
-
-
-class OneLine(TyperGroup):
-    """Every expected error is one line on stderr and exit code 2; `--debug` shows where it came from."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (SignalError, CheckpointError, TrainingError, ConfigError, OSError, ModuleNotFoundError) as error:
-            if ctx.params["debug"]:
-                raise
-            say(error)
-            raise typer.Exit(2) from None
-
-
-app = typer.Typer(
-    cls=OneLine, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
-)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-@app.callback(invoke_without_command=True)
-def options(
-    ctx: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """One self-supervised foundation model for ECG (lead II) and PPG together. Not a medical device.
-
-    \b
-    Example:
-      cardiofm analyze a103l.hea -o report.html
-    """
-    if version:
-        typer.echo(__version__)
-    elif ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+from cardiofm.cli.root import Backend, Ecg, Files, Fs, Name, Ppg, app
+from cardiofm.signals import MODALITIES, Embedding, Measurement, SignalError
+from cardiofm.terminal import Batch, measured, progress, table, watched
 
 
 @app.command()
@@ -161,6 +110,60 @@ def embed(
 
 
 @app.command()
+def measure(
+    ctx: typer.Context,
+    files: Files = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Beats, .parquet or .csv; beats.parquet if not --json.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also the figures of every 30 s, .parquet or .csv.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures of each recording as JSON.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="QT and PAT of each beat alone, not smoothed.")] = False,
+    ecg: Ecg = None,
+    ppg: Ppg = None,
+    fs: Fs = None,
+    model: Name = "base",
+    backend: Backend = None,
+) -> None:
+    """Write one row per beat: waves, RR, PR, QRS, QT, PAT, each with its confidence, or the reason why not.
+
+    \b
+    Example:
+      cardiofm measure bidmc/*.hea -o beats.parquet --summary half-minutes.csv
+    """
+    from cardiofm import pipeline
+    from cardiofm.data.tables import check_table_path, write_beats, write_stretches
+
+    output = output or (None if as_json else Path("beats.parquet"))
+    for path in (output, summary):
+        if path is not None:
+            check_table_path(path)
+    network, batch = pipeline.load(model, backend), Batch(ctx.find_root().params["debug"])
+    rows, stretches = [], []
+
+    def found() -> Iterator[Measurement]:
+        for record in batch.read(files, ecg, ppg, fs):
+            with batch.reporting():
+                one = network.measure(record, smoothed=not each)
+                rows.append(one.summary)
+                stretches.extend(one.stretches if summary is not None else ())
+                yield one
+
+    beats = sum(len(one) for one in found()) if output is None else write_beats(found(), output)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, allow_nan=False))
+    elif rows:
+        measured(rows)
+    if summary is not None:
+        write_stretches(stretches, summary)
+    if output is not None and rows:
+        typer.echo(f"{beats} beats: {output}", err=as_json)
+    batch.finish(len(rows))
+
+
+@app.command()
 def reconstruct(
     file: Annotated[Path, typer.Argument(help="One recording.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .hea, .parquet, .npz or .csv file.")],
@@ -168,6 +171,7 @@ def reconstruct(
         list[str] | None, typer.Option(metavar="ecg|ppg|START-END", help="What to draw from the rest; spans in s.")
     ] = None,
     bits: Annotated[float | None, typer.Option(metavar="BITS/S", help="Code at this rate, nothing hidden.")] = None,
+    denoise: Annotated[bool, typer.Option("--denoise", help="Clean of noise what is not hidden.")] = False,
     ecg: Ecg = None,
     ppg: Ppg = None,
     fs: Fs = None,
@@ -180,6 +184,7 @@ def reconstruct(
     Example:
       cardiofm reconstruct a103l.hea --hide ppg -o drawn.hea
       cardiofm reconstruct a103l.hea --hide 10-12 --hide 20.5-21 -o drawn.parquet
+      cardiofm reconstruct a103l.hea --denoise -o clean.hea
     """
     from cardiofm import pipeline
     from cardiofm.data.readers import read
@@ -188,81 +193,9 @@ def reconstruct(
     hidden = _hidden(hide or [])
     with progress() as bar:
         record = watched(read(file, ecg=ecg, ppg=ppg, fs_hz=fs), bar, bar.add_task(file.name, total=1), 0)
-        drawn = pipeline.load(model, backend).reconstruct(record, hidden, bits)
+        drawn = pipeline.load(model, backend).reconstruct(record, hidden, bits, denoise=denoise)
     write(drawn, output)
     typer.echo(f"{drawn.notes[-1]}: {output}")
-
-
-@app.command()
-def prepare(
-    datasets: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Names, such as ptb-xl mitdb nstdb.")],
-    data_root: Annotated[Path, typer.Option(help="The folder that holds the datasets as their archives lay them out.")],
-    out: Annotated[Path, typer.Option(help="The folder of the store.")],
-    everything: Annotated[bool, typer.Option("--all", help="Also what weights may not be trained on.")] = False,
-) -> None:
-    """Turn recordings into a training store: Parquet shards and a manifest. Goes on where it was stopped.
-
-    \b
-    Example:
-      cardiofm prepare ptb-xl mitdb nstdb --data-root ~/physionet --out store
-    """
-    from cardiofm.data.prepare import prepare as run
-
-    with progress() as bar:
-        task = bar.add_task("", total=None)
-        manifest = run(
-            datasets,
-            data_root,
-            out,
-            all_entries=everything,
-            progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
-        )
-    for name, one in manifest["datasets"].items():
-        typer.echo(
-            f"{name}: {one['records']} records, {one['patients']} patients, {one['hours']:.1f} h, {one['licence']}"
-        )
-    for line in manifest["skipped"]:
-        typer.echo(f"skipped {line['dataset']} {line['record']}: {line['reason']}", err=True)
-    typer.echo(f"store: {out}")
-
-
-@app.command()
-def pretrain(
-    config: Annotated[Path, typer.Argument(help="A TOML file that states its differences from the defaults.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="loop.steps=1000")] = None,
-    store: Annotated[Path, typer.Option(help="The folder that `prepare` wrote.")] = Path("store"),
-    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/pretrain"),
-) -> None:
-    """Train a model on a store. Goes on where it was stopped, to the same bits.
-
-    \b
-    Example:
-      cardiofm pretrain configs/base.toml loop.seed=2 --store store --out runs/base
-    """
-    from cardiofm.config import load
-    from cardiofm.train.pretrain import PretrainConfig
-    from cardiofm.train.pretrain import pretrain as run
-    from cardiofm.train.processes import place
-
-    model = run(load(PretrainConfig, config, overrides or ()), store, out)
-    if place()[0] == 0:  # of several processes one speaks
-        typer.echo(f"model: {model}")
-
-
-@app.command()
-def export(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> None:
-    """Add the ONNX graphs to a model folder, so that it runs without torch.
-
-    \b
-    Example:
-      cardiofm export runs/base/last/model
-    """
-    from cardiofm.edge.export import export as run
-
-    with progress() as bar:
-        bar.add_task("writing the graphs and checking them against torch", total=None)
-        run(folder)
-    typer.echo(f"model: {folder}")
 
 
 @app.command()
@@ -300,9 +233,6 @@ def info(
         typer.echo(f"note: {note}")
 
 
-app.command()(benchmark)
-
-
 def _hidden(texts: list[str]) -> str | list[tuple[float, float]] | None:
     """`["ppg"]` → "ppg"; `["10-12", "20-21.5"]` → spans in seconds."""
     if not texts:
@@ -313,7 +243,3 @@ def _hidden(texts: list[str]) -> str | list[tuple[float, float]] | None:
     if not all(spans):
         raise SignalError(f"--hide must be ecg, ppg, or spans in seconds such as 10-12, found {' '.join(texts)}")
     return [(float(span[1]), float(span[2])) for span in spans if span]
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,13 @@
+"""The command line: parse, call, print. Results go to stdout, progress and what went wrong to stderr."""
+
+from __future__ import annotations
+
+from cardiofm.cli import apply, make
+from cardiofm.cli.root import app
+
+__all__ = ["app", "apply", "main", "make"]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,87 @@
+"""The commands that make and judge a model: prepare, pretrain, export, benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cardiofm.cli.root import app
+from cardiofm.evaluate.command import benchmark
+from cardiofm.terminal import progress
+
+
+@app.command()
+def prepare(
+    datasets: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Names, such as ptb-xl mitdb nstdb.")],
+    data_root: Annotated[Path, typer.Option(help="The folder that holds the datasets as their archives lay them out.")],
+    out: Annotated[Path, typer.Option(help="The folder of the store.")],
+    everything: Annotated[bool, typer.Option("--all", help="Also what weights may not be trained on.")] = False,
+) -> None:
+    """Turn recordings into a training store: Parquet shards and a manifest. Goes on where it was stopped.
+
+    \b
+    Example:
+      cardiofm prepare ptb-xl mitdb nstdb --data-root ~/physionet --out store
+    """
+    from cardiofm.data.prepare import prepare as run
+
+    with progress() as bar:
+        task = bar.add_task("", total=None)
+        manifest = run(
+            datasets,
+            data_root,
+            out,
+            all_entries=everything,
+            progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
+        )
+    for name, one in manifest["datasets"].items():
+        typer.echo(
+            f"{name}: {one['records']} records, {one['patients']} patients, {one['hours']:.1f} h, {one['licence']}"
+        )
+    for line in manifest["skipped"]:
+        typer.echo(f"skipped {line['dataset']} {line['record']}: {line['reason']}", err=True)
+    typer.echo(f"store: {out}")
+
+
+@app.command()
+def pretrain(
+    config: Annotated[Path, typer.Argument(help="A TOML file that states its differences from the defaults.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="loop.steps=1000")] = None,
+    store: Annotated[Path, typer.Option(help="The folder that `prepare` wrote.")] = Path("store"),
+    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/pretrain"),
+) -> None:
+    """Train a model on a store. Goes on where it was stopped, to the same bits.
+
+    \b
+    Example:
+      cardiofm pretrain configs/base.toml loop.seed=2 --store store --out runs/base
+    """
+    from cardiofm.config import load
+    from cardiofm.train.pretrain import PretrainConfig
+    from cardiofm.train.pretrain import pretrain as run
+    from cardiofm.train.processes import place
+
+    model = run(load(PretrainConfig, config, overrides or ()), store, out)
+    if place()[0] == 0:  # of several processes one speaks
+        typer.echo(f"model: {model}")
+
+
+@app.command()
+def export(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> None:
+    """Add the ONNX graphs to a model folder, so that it runs without torch.
+
+    \b
+    Example:
+      cardiofm export runs/base/last/model
+    """
+    from cardiofm.edge.export import export as run
+
+    with progress() as bar:
+        bar.add_task("writing the graphs and checking them against torch", total=None)
+        run(folder)
+    typer.echo(f"model: {folder}")
+
+
+app.command()(benchmark)
