@@ -22,11 +22,13 @@ _PICTURE_S = tuple(np.round(np.arange(-0.28, 0.5, 0.02), 2).tolist())  # where t
 _HZ = tuple(range(3, 16))  # lower edges of 1-Hz bands of what the ventricles do not explain
 _ATRIAL_HZ = (4.0, 9.5)  # fibrillatory waves
 _VENTRICLES_S = 0.075  # before R: their template begins
+_FAR, _FAR_SHARE = 2.0, 0.1  # times the usual distance from the median beat, and of the QRS's height
 _PIECE_S = 2.0  # noise is looked at in pieces, since it comes and goes
 
 NAMES: tuple[str, ...] = (
     *(f"beat_{name}" for name in ECG_SHAPE),
-    "alike", "alike_low", "alike_least", "qrs_alike", "qrs_alike_low", "other_kind", "other_kind_early", "height_spread",
+    "alike", "alike_low", "alike_least", "qrs_alike", "qrs_alike_low", "other_kind",
+    "other_kind_early", "height_spread",
     *(f"{p}_{name}" for p in (*_P_S, "t") for name in ("size", "halves", "agree", "sure", "rest")),
     "p_at_s", "p_top", "p_width_s",
     *(f"picture_{round(1000 * t)}" for t in _PICTURE_S),
@@ -65,9 +67,32 @@ def atria(x_N: Floats, good_N: Bools, r_s: Floats, fs_hz: float) -> Floats:
         found |= _wave(cut[:, (t >= span_s[0]) & (t <= span_s[1])], name)
     found |= _p_place(middle, t)
     level = float(np.median(middle[(t >= -0.09) & (t <= -0.06)]))
-    found |= {f"picture_{round(1000 * s)}": v for s, v in zip(_PICTURE_S, np.interp(_PICTURE_S, t, middle) - level, strict=True)}
+    found |= {
+        f"picture_{round(1000 * s)}": v
+        for s, v in zip(_PICTURE_S, np.interp(_PICTURE_S, t, middle) - level, strict=True)
+    }
     found |= _left(wave, good_N, r_s, middle - level, t, fs_hz) | _noise(wave, x_N, good_N, fs_hz)
     return np.array([found.get(name, np.nan) for name in NAMES], np.float64)
+
+
+def trusted(x_N: Floats, good_N: Bools, r_s: Floats, fs_hz: float) -> Bools:
+    """Which beats look like the others, `(B,)`: False where artefacts (or another kind of beat) may have drawn them.
+
+    A beat is not trusted when its distance from the median beat is far above the usual one. The beats at the ends,
+    which cannot be cut whole, are taken as they are.
+    """
+    wide, pad = band_pass(x_N, good_N, fs_hz, WIDE_HZ)
+    out = np.ones(len(r_s), bool)
+    whole = (r_s >= ECG_SPAN_S[0]) & (r_s + ECG_SPAN_S[1] <= (len(x_N) - 1) / fs_hz)
+    if wide is None or whole.sum() < LEAST:
+        return out
+    points = round(sum(ECG_SPAN_S) / STEP_S) + 1
+    cut = beats_at(wide[pad : pad + len(x_N)], r_s[whole], fs_hz, *ECG_SPAN_S, points)
+    cut = cut - np.median(cut, axis=1, keepdims=True)
+    middle = np.median(cut, axis=0)
+    apart = np.sqrt(np.mean((cut - middle) ** 2, axis=1))
+    out[whole] = apart <= np.maximum(_FAR * np.median(apart), _FAR_SHARE * np.ptp(middle))
+    return out
 
 
 def _alike(cut: Floats, t: Floats) -> dict[str, float]:
@@ -100,7 +125,7 @@ def _kinds(wave: Floats, good: Bools, r_s: Floats, rr_s: Floats, fs_hz: float, t
 
 
 def _wave(cut: Floats, name: str) -> dict[str, float]:
-    """Whether a wave stands in a stretch of every beat: see `atria`. A line through each stretch is taken away first."""
+    """Whether a wave stands in a stretch of every beat: see `atria`. Its line is taken away first."""
     cut = _without_line(cut)
     middle = np.median(cut, axis=0)
     size = float(np.sqrt(np.mean(middle**2)))

@@ -28,9 +28,9 @@ NAMES: tuple[str, ...] = (
     *(f"quantile_{round(100 * q)}" for q in _QUANTILES),
     *(f"narrowest_{round(100 * k)}" for k in _KEPT),
     "step_mad", "step_mean", "step2_mad", "skew", "early", "late", "early_late", "early_late_step", "turning", "signs",
-    "lag1", "lag2", "lag3", "step_lag1", "step_lag2", "occupied", "near_origin", "far_origin", "entropy", "step_entropy",
-    "irregularity", "sample_entropy", "local_low", "local_mid", "local_high", "local_sd_low", "local_sd_high",
-    "drift", "longest_even", "two_groups", "three_groups", "without_early_rmssd", "without_early_irregularity",
+    "lag1", "lag2", "lag3", "step_lag1", "step_lag2", "occupied", "near_origin", "far_origin", "entropy",
+    "step_entropy", "irregularity", "sample_entropy", "local_low", "local_mid", "local_high", "local_sd_low",
+    "local_sd_high", "drift", "longest_even", "two_groups", "three_groups", "without_early_rmssd", "without_early_irregularity",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def irregular(interval_s: Floats) -> Floats:
 
     `rmssd2` compares each interval with the next but one (small in bigeminy), `narrowest_50` is how wide the narrowest
     half of the intervals is, `occupied` and `*_origin` are after Sarkar et al., IEEE Trans Biomed Eng 55, 2008,
-    doi:10.1109/TBME.2007.903707; `turning` is the share of turning points (2/3 where nothing is predictable; Dash et al.,
+    doi:10.1109/TBME.2007.903707; `turning` is the share of turning points (2/3 in noise; Dash et al.,
     Ann Biomed Eng 37, 2009, doi:10.1007/s10439-009-9740-z); `irregularity` is `rhythm.irregularity`, `local_*` the
     same over stretches of a dozen intervals.
 
@@ -112,7 +112,7 @@ def _chaos(rr: Floats) -> dict[str, float]:
 
 
 def _local(rr: Floats) -> dict[str, float]:
-    """The same over stretches of a dozen intervals: an arrhythmia may begin or end, one early beat is in few of them."""
+    """The same over a dozen intervals each: an arrhythmia may begin or end, one early beat is in few."""
     starts = range(0, max(len(rr) - _LOCAL, 0) + 1, _HOP)
     parts = [rr[s : s + _LOCAL] for s in starts]
     chaos = _known(np.array([irregularity(part) for part in parts]))
