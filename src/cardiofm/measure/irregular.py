@@ -30,7 +30,8 @@ NAMES: tuple[str, ...] = (
     "step_mad", "step_mean", "step2_mad", "skew", "early", "late", "early_late", "early_late_step", "turning", "signs",
     "lag1", "lag2", "lag3", "step_lag1", "step_lag2", "occupied", "near_origin", "far_origin", "entropy",
     "step_entropy", "irregularity", "sample_entropy", "local_low", "local_mid", "local_high", "local_sd_low",
-    "local_sd_high", "drift", "longest_even", "two_groups", "three_groups", "without_early_rmssd", "without_early_irregularity",
+    "local_sd_high", "drift", "longest_even", "two_groups", "three_groups", "without_early_rmssd",
+    "without_early_irregularity",
 )  # fmt: skip
 
 
