@@ -114,11 +114,9 @@ def _drawn(one: Course, name: str, scale_s: float, row: int) -> list[plot.Figure
     x, colour = one.at_s / scale_s, _COLOUR[name]
     rate = np.round(60_000 / one.middle, 1) if name == "rr_ms" else None
     if one.low is None or one.high is None:
-        known = np.isfinite(one.middle)
-        trace = plot.line(x[known], one.middle[known].astype(np.float32), row, colour, _LABEL[name], width=0.7)
+        trace = plot.line(x, one.middle.astype(np.float32), row, colour, _LABEL[name], width=0.7)
         trace |= {"mode": "lines+markers" if name == "rr_ms" else "markers"}
         trace |= {"marker": {"size": 4.5, "symbol": _SYMBOL[name], "color": colour}}
-        rate = None if rate is None else rate[known]
     else:
         edge = {"showlegend": False, "hoverinfo": "skip", "hovertemplate": None}
         low, high = (plot.line(x, v.astype(np.float32), row, colour, "", width=0) | edge for v in (one.low, one.high))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from cardiofm.signals import MODALITIES
 from cardiofm.web.course import RHYTHMS
 
 _NAMES = {
@@ -48,28 +47,40 @@ def _row(name: str, unit: str, *cells: str, why: str = "") -> str:
 
 
 def _rates(said: dict[str, Any]) -> list[str]:
-    rates = said["heart_rate_bpm"]
-    return [
-        _row(f"Heart rate from {m.upper()} (mean)", "bpm", f"{rates[m]:.1f}")
-        for m in MODALITIES
-        if rates[m] is not None
-    ]
+    rates, rows = said["heart_rate_bpm"], []
+    for modality, point in (("ecg", "r_peak_s"), ("ppg", "ppg_foot_s")):
+        if not _absent(said[point]):
+            rate = "–" if rates[modality] is None else f"{rates[modality]:.1f}"
+            name = f"Heart rate from {modality.upper()} (mean)"
+            rows.append(_row(name, "bpm", rate, "", "", _given(said, point), why=_why(said[point])))
+    return rows
 
 
 def _intervals(said: dict[str, Any]) -> list[str]:
     rows = []
     for key, name in _NAMES.items():
-        one, refused = said[key], said[key]["refused"]
-        if one["beats"] == 0 and set(refused) <= _WHOLE:
+        one = said[key]
+        if _absent(one):
             continue
-        why = ", ".join(f"{reason} {n}" for reason, n in sorted(refused.items(), key=lambda kv: -kv[1]))
-        given = f"{one['beats']} of {said['beats']} ({one['coverage']:.0%})"
         cells = ["–"] * 3
         if one["median"] is not None:
-            low, high = one["q25"], one["q75"]
-            cells = [f"{one['median']:.0f}", f"{low:.0f} to {high:.0f}", f"{one['p5']:.0f} to {one['p95']:.0f}"]
-        rows.append(_row(name, "ms", *cells, given, why=why))
+            middle, ends = f"{one['q25']:.0f} to {one['q75']:.0f}", f"{one['p5']:.0f} to {one['p95']:.0f}"
+            cells = [f"{one['median']:.0f}", middle, ends]
+        rows.append(_row(name, "ms", *cells, _given(said, key), why=_why(one)))
     return rows
+
+
+def _absent(one: dict[str, Any]) -> bool:
+    """Whether the record lacks the channel that a value is of."""
+    return one["beats"] == 0 and set(one["refused"]) <= _WHOLE
+
+
+def _given(said: dict[str, Any], key: str) -> str:
+    return f"{said[key]['beats']} of {said['beats']} ({said[key]['coverage']:.0%})"
+
+
+def _why(one: dict[str, Any]) -> str:
+    return ", ".join(f"{reason} {n}" for reason, n in sorted(one["refused"].items(), key=lambda kv: -kv[1]))
 
 
 def _variability(said: dict[str, Any]) -> list[str]:

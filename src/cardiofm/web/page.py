@@ -29,7 +29,8 @@ _MIDDLE = (
     "The middle beat: median of the beats and their middle half; each mark at its median in ms ± half its middle half"
 )
 _LEGEND = (
-    "Drag to zoom, double-click to see all. Reconstruction: what the decoder makes of the quantized tokens. Quality: "
+    "Drag to zoom, double-click to see all. × marks what is not given: hover to read why. "
+    "Reconstruction: what the decoder makes of the quantized tokens. Quality: "
     "0 bad … 1 good, per window. PRD: root mean square error of the reconstruction in percent of the signal's standard "
     "deviation; r: their correlation. Bits: what the tokens of the reconstruction cost."
 )
@@ -49,7 +50,7 @@ section { background:var(--paper); border:1px solid var(--line); border-radius:8
 table { border-collapse:collapse; margin:12px 0 0; width:100%; font-size:14px; font-variant-numeric:tabular-nums; }
 th { text-align:left; color:var(--soft); font-weight:500; font-size:13px; }
 th, td { padding:4px 18px 4px 0; border-bottom:1px solid var(--line); vertical-align:top; }
-td.n, th.n { text-align:right; }
+td.n, th.n { text-align:right; white-space:nowrap; }
 tr:last-child td, tr:last-child th { border-bottom:0; }
 th[scope=row] { color:var(--ink); }
 a { color:inherit; }

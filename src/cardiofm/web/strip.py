@@ -14,6 +14,7 @@ from cardiofm.web import marks, plot
 LONGEST_S = 60.0  # of a strip
 FIRST_S = 8.0  # in view at first
 _CLOSER_S = 2.5
+_BRACKET = 0.08  # of the spread of the PPG: how far a bracket hangs below it
 _MOST_STARTS = 2000  # places tried for the stretch that is shown
 _LIKE = ("qt_ms", "pat_ms", "r_peak_s")  # what a typical stretch gives as often as the record does
 
@@ -103,15 +104,21 @@ def _height(part: Signal, at_s: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _delays(part: Signal, beats: Measurement, row: int) -> list[plot.Figure]:
-    """A level line from the time of every R peak to its foot: which pulse was taken for which beat."""
+    """A bracket below the curve from the time of every R peak to its foot: which pulse was taken for which beat.
+
+    Every other bracket hangs lower, as a delay of more than a beat makes them overlap.
+    """
     r_s, foot_s = beats.values["r_peak_s"], beats.values["ppg_foot_s"]
     own = np.isfinite(r_s) & np.isfinite(foot_s) & (foot_s >= part.start_s) & (foot_s < part.end_s)
     if not own.any():
         return []
-    level = _height(part, foot_s[own])
-    x = np.stack([r_s[own], foot_s[own], np.full(int(own.sum()), np.nan)], 1).ravel()
-    y = np.stack([level, level, np.full(len(level), np.nan, np.float32)], 1).ravel()
-    line = plot.line(x, y, row, "#7d8b99", "from R peak to foot (PAT)", width=1)
+    from_s, to_s, level = r_s[own], foot_s[own], _height(part, foot_s[own])
+    step = np.float32(_BRACKET * np.subtract(*np.nanquantile(part.values, [0.95, 0.05])))
+    base = level - step * (1 + np.arange(len(level)) % 2)
+    gap = np.full(len(level), np.nan)
+    x = np.stack([from_s, from_s, to_s, to_s, gap], 1).ravel()
+    y = np.stack([base + step / 2, base, base, level, gap], 1).ravel().astype(np.float32)
+    line = plot.line(x, y, row, "#667585", "from R peak to foot (PAT)", width=1)
     line["line"]["dash"] = "dot"
     return [line | {"hoverinfo": "skip", "hovertemplate": None}]
 

@@ -10,6 +10,8 @@ import numpy as np
 from cardiofm.pipeline import Analysis
 from cardiofm.signals import INTERVALS, MODALITIES, Measurement
 
+_ANCHORS = ("r_peak_s", "ppg_foot_s")  # what a beat and a pulse are counted by
+
 
 def summary(analysis: Analysis, beats: Measurement | None = None) -> dict[str, Any]:
     """record, duration_s, windows, notes, for "ecg" and "ppg" the channel's figures or None, and "measured"; for JSON.
@@ -26,10 +28,14 @@ def summary(analysis: Analysis, beats: Measurement | None = None) -> dict[str, A
 
 
 def measured(beats: Measurement) -> dict[str, Any]:
-    """beats, heart_rate_bpm, hrv, rhythm, reason, and for every interval in ms median, quartiles, 5 and 95 %, number
-    and share of the beats that have it, and how many do not, by reason."""
+    """beats, heart_rate_bpm, hrv, rhythm, reason; for R peak, PPG foot and every interval the number and share of beats
+    that have it and how many do not, by reason; for intervals also median, quartiles, 5 and 95 % in ms."""
     said = beats.summary
     rows: dict[str, Any] = {key: said[key] for key in ("beats", "heart_rate_bpm", "hrv", "rhythm", "reason")}
+    for name in _ANCHORS:
+        given = int(np.isfinite(beats.values[name]).sum())
+        rows[name] = {"beats": given, "coverage": _finite(given / max(1, len(beats)), 4)}
+        rows[name] |= {"refused": said["refused"].get(name, {})}
     for name in INTERVALS:
         values = beats.values[name][np.isfinite(beats.values[name])]
         low, high = np.quantile(values, [0.25, 0.75]) if len(values) else (None, None)
