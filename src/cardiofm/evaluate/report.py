@@ -13,6 +13,7 @@ from cardiofm.evaluate.run import ROOT
 from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
 from cardiofm.evaluate.tables.gaps import gaps
+from cardiofm.evaluate.tables.intervals import intervals
 from cardiofm.evaluate.tables.rate_distortion import rate_distortion
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.evaluate.tables.retrieval import retrieval
@@ -25,7 +26,7 @@ from cardiofm.evaluate.tables.zero_shot import zero_shot
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
-    *(zero_shot, rate_distortion, gaps, across, robustness, representation, retrieval),
+    *(zero_shot, rate_distortion, gaps, across, robustness, intervals, representation, retrieval),
     *(ablations, scaling, throughput, training_speed),
 )
 

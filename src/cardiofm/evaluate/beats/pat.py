@@ -26,7 +26,7 @@ from cardiofm.signals import InputSpec, Record, SignalError, Window
 
 AGREE_S = 0.02
 NEAR_S = 0.1  # of the record's delay: a foot farther away is not of this beat of the consensus
-REACH_S = 0.2  # the same for a floor, which is to follow drifts and to give many beats
+REACH_S = 0.15  # the same for a floor, which is to follow drifts and to give many beats
 STRETCH_S = 120.0  # of a record to which noise is added
 BLOCK_S = 30.0  # of the medians
 FEWEST = 20  # beats of a stretch with a consensus; with fewer it is left out
