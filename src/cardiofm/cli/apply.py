@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cardiofm.cli.root import Backend, Ecg, Files, Fs, Name, Ppg, app
-from cardiofm.signals import MODALITIES, Embedding, Measurement, SignalError
+from cardiofm.signals import MODALITIES, CheckpointError, Embedding, Measurement, Record, SignalError
 from cardiofm.terminal import Batch, measured, progress, table, watched
+
+if TYPE_CHECKING:
+    from cardiofm.pipeline import Model
 
 
 @app.command()
@@ -28,7 +31,7 @@ def analyze(
     model: Name = "base",
     backend: Backend = None,
 ) -> None:
-    """Print a table of each recording and write a self-contained HTML report with its pictures.
+    """Print each recording's figures and write a self-contained HTML report: beats, intervals, reconstruction.
 
     \b
     Example:
@@ -53,18 +56,21 @@ def analyze(
     rows, drawn = [], []
     for record in records:
         with batch.reporting():
-            analysis = network.analyze(record)
-            rows.append(summary(analysis))
+            analysis, beats = network.analyze(record), _beats(network, record)
+            rows.append(summary(analysis, beats))
             if output is not None and len(drawn) < page.MAX_PICTURES:
-                drawn.append(analysis)
+                drawn.append((analysis, beats))
     if as_json:
         typer.echo(json.dumps(rows, indent=1, allow_nan=False))
     elif rows:
         table(rows)
+        if any(row["measured"] for row in rows):
+            measured([row["measured"] | {"notes": []} for row in rows if row["measured"]])
     if output is not None and rows:
         name = network.name if model == network.name else f"{network.name} ({model})"
         with whole(output) as partial:
-            partial.write_text(page.report(drawn, name, rows, attribution), encoding="utf-8")
+            analyses, beats = zip(*drawn, strict=True)
+            partial.write_text(page.report(analyses, name, rows, attribution, beats), encoding="utf-8")
         typer.echo(f"report: {output}", err=as_json)
     if attribution:
         typer.echo(attribution, err=as_json)
@@ -231,6 +237,14 @@ def info(
         typer.echo(f"{modality}: channel {signal.name}, {signal.unit}, {signal.fs_hz:g} Hz, {span}")
     for note in record.notes:
         typer.echo(f"note: {note}")
+
+
+def _beats(network: Model, record: Record) -> Measurement | None:
+    """The beats of a record; None by a model that has no fiducial head."""
+    try:
+        return network.measure(record)
+    except CheckpointError:
+        return None
 
 
 def _hidden(texts: list[str]) -> str | list[tuple[float, float]] | None:

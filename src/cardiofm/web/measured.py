@@ -8,6 +8,8 @@ from typing import Any
 
 from cardiofm.web.course import RHYTHMS
 
+Said = dict[str, Any]  # `Measurement.summary`
+
 _NAMES = {
     "rr_ms": "RR", "pr_ms": "PR", "qrs_ms": "QRS", "qt_ms": "QT", "qtc_fridericia_ms": "QTc (Fridericia)",
     "qtc_bazett_ms": "QTc (Bazett)", "qtc_framingham_ms": "QTc (Framingham)", "pat_ms": "PAT",
@@ -21,8 +23,8 @@ _NOTE = (
 )
 
 
-def table(said: dict[str, Any] | None) -> str:
-    """The HTML of what `summary` says of a measurement: a table, or one sentence without beats; "" for None."""
+def table(said: Said | None) -> str:
+    """The HTML of a measurement's summary: a table, or one sentence where there are no beats; "" for None."""
     if said is None:
         return ""
     if not said["beats"]:
@@ -32,7 +34,7 @@ def table(said: dict[str, Any] | None) -> str:
     head = "".join(
         f'<th scope="col"{kind}>{name}</th>'
         for name, kind in (
-            ("Measure", ""), ("Unit", ""), ("Median", ' class="n"'), ("Middle half", ' class="n"'),
+            ("Measure", ""), ("Unit", ""), ("Median", ' class="n"'), ("Interquartile range", ' class="n"'),
             ("5 to 95 %", ' class="n"'), ("Given", ' class="n"'), ("Not given because (beats)", ""),
         )
     )  # fmt: skip
@@ -46,44 +48,41 @@ def _row(name: str, unit: str, *cells: str, why: str = "") -> str:
     return f'<tr><th scope="row">{name}</th><td>{unit}</td>{numbers}<td>{html.escape(why)}</td></tr>'
 
 
-def _rates(said: dict[str, Any]) -> list[str]:
+def _rates(said: Said) -> list[str]:
     rates, rows = said["heart_rate_bpm"], []
     for modality, point in (("ecg", "r_peak_s"), ("ppg", "ppg_foot_s")):
-        if not _absent(said[point]):
+        refused = said["refused"].get(point, {})
+        given = said["beats"] - sum(refused.values())
+        if given or not set(refused) <= _WHOLE:
             rate = "–" if rates[modality] is None else f"{rates[modality]:.1f}"
             name = f"Heart rate from {modality.upper()} (mean)"
-            rows.append(_row(name, "bpm", rate, "", "", _given(said, point), why=_why(said[point])))
+            rows.append(_row(name, "bpm", rate, "", "", _given(given, said), why=_why(refused)))
     return rows
 
 
-def _intervals(said: dict[str, Any]) -> list[str]:
+def _intervals(said: Said) -> list[str]:
     rows = []
     for key, name in _NAMES.items():
-        one = said[key]
-        if _absent(one):
+        one, refused = said["intervals"][key], said["refused"].get(key, {})
+        if one["beats"] == 0 and set(refused) <= _WHOLE:
             continue
         cells = ["–"] * 3
         if one["median"] is not None:
-            middle, ends = f"{one['q25']:.0f} to {one['q75']:.0f}", f"{one['p5']:.0f} to {one['p95']:.0f}"
-            cells = [f"{one['median']:.0f}", middle, ends]
-        rows.append(_row(name, "ms", *cells, _given(said, key), why=_why(one)))
+            spread = "–" if one["iqr"] is None else f"{one['iqr']:.0f}"
+            cells = [f"{one['median']:.0f}", spread, f"{one['p5']:.0f} to {one['p95']:.0f}"]
+        rows.append(_row(name, "ms", *cells, _given(one["beats"], said), why=_why(refused)))
     return rows
 
 
-def _absent(one: dict[str, Any]) -> bool:
-    """Whether the record lacks the channel that a value is of."""
-    return one["beats"] == 0 and set(one["refused"]) <= _WHOLE
+def _given(count: int, said: Said) -> str:
+    return f"{count} of {said['beats']} ({count / said['beats']:.0%})"
 
 
-def _given(said: dict[str, Any], key: str) -> str:
-    return f"{said[key]['beats']} of {said['beats']} ({said[key]['coverage']:.0%})"
+def _why(refused: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {n}" for reason, n in sorted(refused.items(), key=lambda one: -one[1]))
 
 
-def _why(one: dict[str, Any]) -> str:
-    return ", ".join(f"{reason} {n}" for reason, n in sorted(one["refused"].items(), key=lambda kv: -kv[1]))
-
-
-def _variability(said: dict[str, Any]) -> list[str]:
+def _variability(said: Said) -> list[str]:
     hrv = said["hrv"]
     return [
         _row(name, unit, f"{hrv[key]:.2f}" if key == "lf_hf" else f"{hrv[key]:.0f}")
@@ -92,7 +91,7 @@ def _variability(said: dict[str, Any]) -> list[str]:
     ]
 
 
-def _rhythm(said: dict[str, Any]) -> str:
+def _rhythm(said: Said) -> str:
     rhythm = said["rhythm"]
     if rhythm is None:
         return ""

@@ -141,7 +141,9 @@ def _beats_cells(said: Summary | None) -> str:
         return _number(None, "") * 4
     rate = said["heart_rate_bpm"]
     cells = _number(rate["ppg"] if rate["ecg"] is None else rate["ecg"], ".1f")
-    return cells + "".join(_number(said[k]["median"], ".0f") for k in ("qt_ms", "qtc_fridericia_ms", "pat_ms"))
+    return cells + "".join(
+        _number(said["intervals"][k]["median"], ".0f") for k in ("qt_ms", "qtc_fridericia_ms", "pat_ms")
+    )
 
 
 def _section(index: int, one: Summary, analysis: Analysis, beats: Measurement | None, points: int) -> str:

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from cardiofm.pipeline import Analysis
-from cardiofm.signals import INTERVALS, MODALITIES, Measurement
-
-_ANCHORS = ("r_peak_s", "ppg_foot_s")  # what a beat and a pulse are counted by
+from cardiofm.signals import MODALITIES, Measurement
 
 
 def summary(analysis: Analysis, beats: Measurement | None = None) -> dict[str, Any]:
@@ -18,30 +16,13 @@ def summary(analysis: Analysis, beats: Measurement | None = None) -> dict[str, A
 
     quality is the mean over the windows that have the channel (0 bad … 1 good), prd_percent the reconstruction's root
     mean square error in percent of the signal's standard deviation, r their correlation, bits_per_s what the tokens
-    cost. A figure that does not exist is None; so is "measured" without a measurement.
+    cost. A figure that does not exist is None. "measured" is the summary of a measurement, None without one.
     """
     record = analysis.record
     rows: dict[str, Any] = {"record": record.name, "duration_s": round(record.duration_s, 3)}
     rows |= {"windows": len(analysis.embedding), "notes": list(analysis.notes)}
     rows |= {modality: _channel(analysis, c) for c, modality in enumerate(MODALITIES)}
-    return rows | {"measured": None if beats is None else measured(beats)}
-
-
-def measured(beats: Measurement) -> dict[str, Any]:
-    """beats, heart_rate_bpm, hrv, rhythm, reason; for R peak, PPG foot and every interval the number and share of beats
-    that have it and how many do not, by reason; for intervals also median, quartiles, 5 and 95 % in ms."""
-    said = beats.summary
-    rows: dict[str, Any] = {key: said[key] for key in ("beats", "heart_rate_bpm", "hrv", "rhythm", "reason")}
-    for name in _ANCHORS:
-        given = int(np.isfinite(beats.values[name]).sum())
-        rows[name] = {"beats": given, "coverage": _finite(given / max(1, len(beats)), 4)}
-        rows[name] |= {"refused": said["refused"].get(name, {})}
-    for name in INTERVALS:
-        values = beats.values[name][np.isfinite(beats.values[name])]
-        low, high = np.quantile(values, [0.25, 0.75]) if len(values) else (None, None)
-        one = {key: value for key, value in said["intervals"][name].items() if key != "iqr"}
-        rows[name] = one | {"q25": _finite(low, 2), "q75": _finite(high, 2), "refused": said["refused"].get(name, {})}
-    return rows
+    return rows | {"measured": None if beats is None else beats.summary}
 
 
 def _channel(analysis: Analysis, c: int) -> dict[str, Any] | None:
