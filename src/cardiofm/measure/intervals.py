@@ -7,7 +7,7 @@ Shapes: B rows, one per beat.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,7 @@ def _seen(points: Points, index: NDArray[np.int64], k: int, absent: Codes) -> Se
 
 def _in_order(points: dict[str, Seen]) -> None:
     """Of two given points in the wrong order the less sure one is not given; a P wave begins after the T before it."""
-    for early, late in pairwise(_ORDER):
+    for early, late in combinations(_ORDER, 2):
         a, b = points[early], points[late]
         slack_s = 0.004 if (early, late) == ("p_offset", "qrs_onset") else 0.0  # a P wave may run into the QRS
         wrong = (a.why == 0) & (b.why == 0) & ~(a.value_s - slack_s < b.value_s)

@@ -24,7 +24,7 @@ BUMP_S = np.array([0.016, 0.016, 0.012, 0.010, 0.012, 0.016, 0.020, 0.016, 0.020
 LEAST_CHANCE = 0.25  # of an anchor: below it nothing is looked at
 REFRACTORY_S = {R: 0.2, FOOT: 0.25}  # no two anchors of a window are closer
 AROUND_S = {R: 0.04, FOOT: 0.06}  # of the anchor: where its beat's reaches are averaged
-SEARCH_S = (0.04, 0.12)  # about the reach: at least and at most this far the chance is looked at
+SEARCH_S = (0.04, 0.12)  # about the reach: a top counts less the further off it lies, in units between these two
 FLOOR_S = 0.0015  # no estimate is believed to be better than this
 _FAINT = 0.04  # a chance below it is no top
 
@@ -149,15 +149,17 @@ def _soft_argmax(
     centre_B = np.rint(np.clip(about_B, -half, N + half)).astype(np.int64)
     index_BL = centre_B[:, None] + np.arange(-half, half + 1)
     inside_BL = (index_BL >= 0) & (index_BL < N)
-    near_BL = np.abs(index_BL - about_B[:, None]) <= fs_hz * np.clip(3 * sd_B, *SEARCH_S)[:, None] + 0.5
-    chance_BL = np.where(inside_BL & near_BL, chance_N[np.clip(index_BL, 0, N - 1)], 0.0).astype(np.float64)
-    height_B = chance_BL.max(1)
-    top_B = index_BL[np.arange(len(index_BL)), chance_BL.argmax(1)]
+    chance_BL = np.where(inside_BL, chance_N[np.clip(index_BL, 0, N - 1)], 0.0).astype(np.float64)
+    far_BL = (index_BL - about_B[:, None]) / (fs_hz * np.clip(3 * sd_B, *SEARCH_S)[:, None])
+    top_B = index_BL[np.arange(len(index_BL)), (chance_BL * np.exp(-0.5 * far_BL**2)).argmax(1)]
+    near_BL = np.abs(index_BL - top_B[:, None]) <= 1.5 * bump_s * fs_hz  # the top itself may lie a little further off
+    top_B = index_BL[np.arange(len(index_BL)), (chance_BL * near_BL).argmax(1)]
     narrow_BL = np.abs(index_BL - top_B[:, None]) <= 1.5 * bump_s * fs_hz
+    height_B = (chance_BL * narrow_BL).max(1)
     core_BL = np.maximum(chance_BL - 0.25 * height_B[:, None], 0) * narrow_BL
     total_B = np.maximum(core_BL.sum(1), 1e-12)
     place_B = (core_BL * index_BL).sum(1) / total_B
-    around_BL = np.maximum(chance_BL - 0.02, 0)
+    around_BL = np.maximum(chance_BL - 0.02, 0) * (np.abs(far_BL) <= 2)
     weight_B = np.maximum(around_BL.sum(1), 1e-12)
     width_B = (around_BL * (index_BL - place_B[:, None]) ** 2).sum(1) / weight_B / fs_hz**2
     sd_B = np.sqrt(np.maximum(width_B - bump_s**2, 0) + 0.002**2) / np.clip(height_B, 0.05, 1)

@@ -22,6 +22,8 @@ _JUMP = 12.0  # what any change costs: a sensor that was put on anew
 _LATER = 0.1  # share by which a second of delay lowers what agrees: of two alike, the shorter
 _ABOUT_S = (0.16, 0.12)  # of the course, then of the beats around: a foot further away is another beat's
 _AROUND = 15  # beats
+_FEW = 6  # steps from one beat to the next from which on they say how steady a delay is
+_WILD_S = 0.1  # larger steps say no more than this
 
 
 def paired(r_s: ArrayLike, foot_s: ArrayLike) -> NDArray[np.int64]:
@@ -35,8 +37,34 @@ def paired(r_s: ArrayLike, foot_s: ArrayLike) -> NDArray[np.int64]:
     if len(r) == 0 or len(foot) == 0:
         return np.full(len(r), -1)
     found = _nearest(r + delay_course(r, foot), foot, _ABOUT_S[0])
+    found = _steadiest(found, r, foot)
     delay = np.where(found >= 0, foot[found] - r, np.nan)
-    return _nearest(r + _smooth(delay, delay_course(r, foot)), foot, _ABOUT_S[1])
+    usual = np.nanmedian(delay) if (found >= 0).any() else np.nan
+    return _nearest(r + _smooth(delay, np.full(len(r), usual)), foot, _ABOUT_S[1])
+
+
+def _steadiest(found: NDArray[np.int64], r_s: Floats, foot_s: Floats) -> NDArray[np.int64]:
+    """The pairing, or the same one or two beats earlier or later, whose delay changes least from beat to beat.
+
+    In an even rhythm a delay and that delay and a beat are both steady; but the second carries all that RR varies.
+    """
+    best, tried = found, []
+    for beats in range(-2, 3):
+        moved = np.full(len(found), -1)
+        if beats >= 0:
+            moved[: len(found) - beats] = found[beats:]
+        else:
+            moved[-beats:] = found[:beats]
+        delay = np.where(moved >= 0, foot_s[moved] - r_s, np.nan)
+        step = np.diff(delay)
+        step = np.minimum(np.abs(step[np.isfinite(step)]), _WILD_S)
+        if len(step) >= _FEW and DELAY_S[0] <= np.nanmedian(delay) <= DELAY_S[1]:
+            tried.append((float(np.nanmedian(delay)), float(np.mean(step**2)), len(step), moved))
+    least = np.inf
+    for _, step2, count, moved in sorted(tried, key=lambda one: one[0]):
+        if step2 < least * (1 - 0.5 / np.sqrt(count)):  # of two alike, the shorter
+            least, best = step2, moved
+    return best
 
 
 def delay_course(r_s: Floats, foot_s: Floats) -> Floats:

@@ -14,7 +14,7 @@ from cardiofm.measure.band import Bools, Floats
 from cardiofm.measure.confidence import Calibration, features
 from cardiofm.measure.gather import Gathered, Known
 from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
-from cardiofm.measure.pair import paired
+from cardiofm.measure.pair import DELAY_S, paired
 from cardiofm.signals import REASONS
 
 CODE = {reason: code for code, reason in enumerate(REASONS)}
@@ -87,7 +87,11 @@ def _no_beat(expected_s: Floats, known: Known, present: bool) -> NDArray[np.uint
     if not present:
         return np.full(len(expected_s), CODE["no ECG"], np.uint8)
     seen = known.between_s(expected_s - _AROUND_S, expected_s + _AROUND_S) > _AROUND_S
-    return np.where(seen, CODE["noise"], CODE["no signal"]).astype(np.uint8)
+    out = np.where(seen, CODE["noise"], CODE["no signal"])
+    if len(known.start_s):
+        before_s = known.start_s[0] - expected_s
+        out[(before_s > -_AROUND_S) & (before_s < DELAY_S[1])] = CODE["cut by an edge"]
+    return out.astype(np.uint8)
 
 
 def _no_pulse(
