@@ -14,7 +14,8 @@ from cardiofm.data import catalog
 from cardiofm.data.simulate import simulate
 from cardiofm.measure import atria, irregular
 from cardiofm.measure.beats import ppg_feet, r_peaks
-from cardiofm.measure.rhythms import LABELS, WAYS, Rhythms, numbers, teller
+from cardiofm.measure.intervals import Table
+from cardiofm.measure.rhythms import LABELS, NONE, WAYS, Rhythms, Told, numbers, rhythm_of
 from cardiofm.signals import CheckpointError, Record
 
 FS_HZ = 250.0
@@ -29,6 +30,15 @@ def ecg(rhythm: str, seed: int, duration_s: float = 30.0) -> np.ndarray:
     record = simulate(duration_s, fs_ecg_hz=FS_HZ, fs_ppg_hz=125.0, seed=seed, rhythm=rhythm).record
     assert record.ecg is not None
     return record.ecg.values.astype(np.float64)
+
+
+def say(rhythms: Rhythms, record: Record, r_s: np.ndarray, feet_s: np.ndarray, span_s: tuple[float, float]) -> Told:
+    """Through the door of the summaries, from a table with these R peaks and feet."""
+    count = max(len(r_s), len(feet_s))
+    values = {"r_peak_s": r_s if len(r_s) else np.full(count, np.nan), "ppg_foot_s": feet_s, "pat_ms": NONE}
+    told = rhythm_of(rhythms, record)(Table(values, {}, {}), np.ones(count, bool), span_s)
+    assert isinstance(told, Told)
+    return told
 
 
 def test_irregular_numbers_do_not_know_the_rate() -> None:
@@ -69,6 +79,16 @@ def test_numbers_do_not_know_the_scale() -> None:
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_a_beat_without_its_r_peak_makes_no_pause() -> None:
+    x = ecg("sinus", 3)
+    r_s = r_peaks(x, FS_HZ)
+    at = WAYS["ecg"].index("max_s")
+    lost = r_s[10]
+    rest = np.delete(r_s, 10)
+    assert numbers(rest, x, FS_HZ)[at] > 1.5 * numbers(r_s, x, FS_HZ)[at]
+    assert numbers(rest, x, FS_HZ, unsure_s=np.array([lost]))[at] <= numbers(r_s, x, FS_HZ)[at]
+
+
 def test_p_waves_are_seen_where_they_are() -> None:
     at = [atria.NAMES.index(name) for name in ("p_halves", "p_sure")]
     found = {}
@@ -101,7 +121,7 @@ def test_the_pulse_alone_names_af(rhythms: Rhythms) -> None:
             assert record.ppg is not None
             only = Record("pulse", ppg=record.ppg)
             feet_s = ppg_feet(record.ppg.values, record.ppg.fs_hz) + record.ppg.start_s
-            told = teller(rhythms, only)(np.empty(0), feet_s, (only.start_s, only.end_s))
+            told = say(rhythms, only, NONE, feet_s, (only.start_s, only.end_s))
             right += (told.label == "af") == (rhythm == "af")
     assert right >= 10
 
@@ -110,9 +130,11 @@ def test_a_long_record_is_told_by_its_stretches(rhythms: Rhythms) -> None:
     record = simulate(150.0, fs_ecg_hz=FS_HZ, fs_ppg_hz=125.0, seed=4, rhythm="af").record
     assert record.ecg is not None
     r_s = r_peaks(record.ecg.values, record.ecg.fs_hz) + record.ecg.start_s
-    tell = teller(rhythms, record)
-    whole = tell(r_s, np.empty(0), (record.start_s, record.end_s))
-    parts = [tell(r_s, np.empty(0), (s, s + 30.0)) for s in np.arange(record.start_s, record.end_s - 29, 30.0)]
+    whole = say(rhythms, record, r_s, np.full(len(r_s), np.nan), (record.start_s, record.end_s))
+    parts = [
+        say(rhythms, record, r_s, np.full(len(r_s), np.nan), (s, s + 30.0))
+        for s in np.arange(record.start_s, record.end_s - 29, 30.0)
+    ]
     mean = np.mean([p.chances["af"] for p in parts if p.label != "unreadable"])
     assert whole.label == "af"
     assert whole.chances["af"] == pytest.approx(mean, abs=0.05)
@@ -129,7 +151,7 @@ def test_what_cannot_be_read_has_its_reason(rhythms: Rhythms, seconds: float, re
 
 def test_no_signal_at_all(rhythms: Rhythms) -> None:
     record = Record.from_arrays(ppg=(np.zeros(6000), 125.0))
-    told = teller(rhythms, record)(np.empty(0), np.empty(0), (0.0, 48.0))
+    told = say(rhythms, record, NONE, NONE, (0.0, 48.0))
     assert (told.label, told.reason) == ("unreadable", "too few beats")
 
 
