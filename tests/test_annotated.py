@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cardiofm.data import catalog
+from cardiofm.data.catalog import mitdb, qtdb
 from cardiofm.data.simulate import simulate
 from cardiofm.measure.beats import pulses, r_peaks
 from cardiofm.signals import EVENTS, InputSpec
@@ -19,8 +20,8 @@ SPEC = InputSpec()
 
 def test_the_folds_share_no_patient_and_twins_stay_together() -> None:
     assert {annotated.fold_of(f"ludb-{i}") for i in range(40)} == set(range(FOLDS))
-    assert annotated.fold_of(catalog.mitdb.patient_of("202")) == annotated.fold_of(catalog.mitdb.patient_of("201"))
-    assert annotated.fold_of(catalog.qtdb.patient_of("sel102")) == annotated.fold_of(catalog.mitdb.patient_of("102"))
+    assert annotated.fold_of(mitdb.patient_of("202")) == annotated.fold_of(mitdb.patient_of("201"))
+    assert annotated.fold_of(qtdb.patient_of("sel102")) == annotated.fold_of(mitdb.patient_of("102"))
 
 
 @pytest.mark.shared
@@ -46,6 +47,8 @@ def test_manual_takes_have_their_marks_where_the_waves_are(data_root: Path) -> N
 
 def test_r_peaks_and_feet_that_keep_step_are_paired_and_others_are_not() -> None:
     made = simulate(60, fs_ecg_hz=250, fs_ppg_hz=250, seed=3, heart_rate_bpm=75, pat_ms=300, pat_drift_ms=5)
+    assert made.record.ecg is not None
+    assert made.record.ppg is not None
     peaks_s = r_peaks(made.record.ecg.values, 250.0)
     found = pulses(made.record.ppg.values, 250.0)
     pairs = annotated.paired(peaks_s, found)
@@ -54,6 +57,7 @@ def test_r_peaks_and_feet_that_keep_step_are_paired_and_others_are_not() -> None
     assert lag_s == pytest.approx(0.3, abs=0.02)
     assert (foot >= 0).mean() > 0.95
     other = simulate(60, fs_ecg_hz=250, fs_ppg_hz=250, seed=4, heart_rate_bpm=52)
+    assert other.record.ecg is not None
     assert annotated.paired(r_peaks(other.record.ecg.values, 250.0), found) is None
 
 

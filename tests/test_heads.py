@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -102,7 +103,12 @@ def test_only_the_head_learns_and_its_loss_falls(micro: Path) -> None:
     chance, reach, wave = (torch.from_numpy(np.stack(p)) for p in zip(*made, strict=True))
     seen, mv = torch.ones(4, 2, 2500, dtype=torch.bool), torch.ones(4, 2, dtype=torch.bool)
     tensor = torch.from_numpy(x)
-    dense = {"chance_BKN": chance, "reach_BKN": reach, "wave_BN": wave, "fold_B": torch.tensor([-1, 1, 2, 1])}
+    dense: dict[str, Any] = {
+        "chance_BKN": chance,
+        "reach_BKN": reach,
+        "wave_BN": wave,
+        "fold_B": torch.tensor([-1, 1, 2, 1]),
+    }
     batch = MarkedBatch(tensor, tensor, seen, mv, ("ecg", "ppg"), **dense)
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=1e-2)
     losses = []
@@ -126,11 +132,11 @@ def test_a_fold_teaches_only_the_other_heads(micro: Path) -> None:
     wave, fold = torch.zeros(4, 2500, dtype=torch.int64), torch.tensor([0, 0, -1, -1])
 
     def gradient(changed: float) -> list[torch.Tensor]:
-        dense = {"chance_BKN": chance.clone(), "reach_BKN": reach, "wave_BN": wave, "fold_B": fold}
+        dense: dict[str, Any] = {"chance_BKN": chance.clone(), "reach_BKN": reach, "wave_BN": wave, "fold_B": fold}
         dense["chance_BKN"][0] = changed
         objective.zero_grad()
         objective(MarkedBatch(x, x, seen, mv, ("ecg", "ppg"), **dense), 0)[0].backward()
-        return [head.paths[0].out.weight.grad.clone() for head in heads]
+        return [cast(torch.Tensor, head.get_parameter("paths.0.out.weight").grad).clone() for head in heads]
 
     before, after = gradient(0.0), gradient(1.0)
     assert torch.equal(before[0], after[0])
