@@ -19,7 +19,7 @@ def benchmark(
     model: Annotated[str, typer.Option("--model", help="A released model, or a model folder.")] = "base",
     backend: Annotated[str | None, typer.Option(help="onnx or torch.")] = None,
     heads: Annotated[
-        list[Path] | None, typer.Option(help="Head of a fold, once a fold and in their order, for marked patients.")
+        Path | None, typer.Option(help="Folder of a head and of those of the folds; by default the model's.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="A part: qt, boundaries, r_peaks, pat, rate, silence.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Recordings of each set at most.")] = 100_000,

@@ -6,6 +6,7 @@ Writes intervals.json and its pictures. Without a fiducial head in the model's f
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from cardiofm.data import catalog
+from cardiofm.data.store import file_hash
 from cardiofm.evaluate import run
 from cardiofm.evaluate.beats import boundaries, calibration, floors, pat, pat_rows, pooled, qt, r_peaks, rate, silence
 from cardiofm.evaluate.beats import truth as true
@@ -23,6 +25,7 @@ from cardiofm.evaluate.beats.pictures import draw
 from cardiofm.evaluate.beats.table import Method
 from cardiofm.evaluate.bootstrap import interval
 from cardiofm.evaluate.noise import held_out
+from cardiofm.model.checkpoint import HEAD_WEIGHTS
 from cardiofm.signals import InputSpec, Record, SignalError
 
 TASKS = ("intervals",)
@@ -55,7 +58,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.root, self.limit = Path(args.data_root), int(args.limit)
-        self.own: Own | None = methods(args.model, args.backend, args.threads, args.heads or ())
+        self.own: Own | None = methods(args.model, args.backend, args.threads, args.heads)
         self.rows: list[dict[str, Any]] = []
         self.patients: dict[str, set[str]] = {}
         self.beats: dict[str, qt.Beats] = {}  # by set, for the pictures
@@ -210,25 +213,69 @@ PARTS: dict[str, Callable[[Run], None]] = {
 
 
 def intervals(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure the asked parts, write the results and the pictures, and return what was written."""
+    """Measure the asked parts, write the results after each, and the pictures; return what was written.
+
+    Parts that were not asked for stay as they were in the file, where it is of the same weights.
+    """
     job = Run(args)
     if job.own is None:
         job.console.print(f"{args.model} has no fiducial head: floors alone")
+    path = args.out / "intervals.json"
+    before = _earlier(path, args)
+    result: dict[str, Any] = before or {}
+    done: list[str] = []
     for name in args.only or PARTS:
         job.console.print(name)
         PARTS[name](job)
-    result = run.save(
-        args.out / "intervals.json", "intervals", [r for r in job.rows if "difference" not in r], args.model,
-        {d: {"folder": catalog.about(d).folder, "licence": catalog.about(d).licence, "patients": len(p)}
-         for d, p in sorted(job.patients.items())},
-        differences=[r for r in job.rows if "difference" in r], metrics=METRICS,
-        head_folds=job.own.folds if job.own else None,
+        done.append(name)
+        result = _saved(path, job, args, before, done)
+    draw(job.beats, job.noise, result, args.out, job.root)
+    return result
+
+
+def _saved(
+    path: Path, job: Run, args: argparse.Namespace, before: dict[str, Any] | None, done: list[str]
+) -> dict[str, Any]:
+    """The file with the parts that are done, and with those of an earlier run that are not done again."""
+    rows = job.rows if before is None else [r for r in _all(before) if _part(r) not in done] + job.rows
+    rows = sorted(rows, key=lambda r: list(PARTS).index(_part(r)))
+    data = {} if before is None else dict(before["data"])
+    data |= {d: {"folder": catalog.about(d).folder, "licence": catalog.about(d).licence, "patients": len(p)}
+             for d, p in sorted(job.patients.items())}  # fmt: skip
+    parts = {} if before is None else dict(before["parts"])
+    return run.save(
+        path, "intervals", [r for r in rows if "difference" not in r], args.model, data,
+        head=_head(args), head_folds=job.own.folds if job.own else None,
+        parts=parts | dict.fromkeys(done, run.command()),
+        differences=[r for r in rows if "difference" in r], metrics=METRICS,
         tolerances_ms={"boundaries": boundaries.TOLERANCES_MS, "confidence": TOLERANCE_MS},
         same_beat="a found R peak within 150 ms of the marked one",
         pat_truth="mean of two detectors of R peaks and of two of feet where they agree within 20 ms",
     )  # fmt: skip
-    draw(job.beats, job.noise, result, args.out, job.root)
-    return result
+
+
+def _earlier(path: Path, args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the file holds, where only some parts are asked for and it is of the same weights and head."""
+    if not args.only or not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    same = found["model"] == run.checkpoint(args.model) and found["head"] == _head(args)
+    return found if same else None
+
+
+def _head(args: argparse.Namespace) -> str | None:
+    """The hash of the released head; None without one."""
+    path = Path(args.heads or run.model_folder(args.model)) / HEAD_WEIGHTS
+    return file_hash(path) if path.is_file() else None
+
+
+def _all(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*result["rows"], *result["differences"]]
+
+
+def _part(row: dict[str, Any]) -> str:
+    """The part of the benchmark that made a row; calibration is made beside what it is of."""
+    return row["measure"] if row["task"] == "calibration" else row["task"]
 
 
 def show(result: dict[str, Any]) -> None:
@@ -260,6 +307,6 @@ def main(tasks: list[str], args: argparse.Namespace) -> None:
 def parser(about: str | None) -> argparse.ArgumentParser:
     """The arguments of the script; the command line has the same."""
     made = run.parser(about, ALL, "recordings of each set at most")
-    made.add_argument("--heads", type=Path, nargs="*", help="folders of the heads of each fold, in order of the folds")
+    made.add_argument("--heads", type=Path, help="folder of a head and of those of the folds (default: the model's)")
     made.add_argument("--only", nargs="*", choices=tuple(PARTS), help="parts to measure (default: all)")
     return made

@@ -6,7 +6,6 @@ by the head that never saw the patient; everybody else by the released head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,30 +30,44 @@ class Own:
     folds: int  # heads that leave patients out; 0: the released head measures everybody, which is no fair test
 
 
-def methods(name: str, backend: str | None, threads: int, heads: Sequence[Path] = ()) -> Own | None:
-    """The methods of a model by name or folder; None where it has no head yet. `heads`: folders in order of folds."""
+def methods(name: str, backend: str | None, threads: int, heads: Path | None = None) -> Own | None:
+    """The methods of a model by name or folder; None where there is no head yet.
+
+    `heads` holds the released head and, in `without-0`, `without-1` …, those that never saw a fold; by default the
+    model's own folder does.
+    """
     folder = model_folder(name)
-    if not (folder / HEAD).is_file() and not heads:
+    heads = heads or folder
+    if not (heads / HEAD).is_file():
         return None
-    model = load(folder, backend=backend, threads=threads) if (folder / HEAD).is_file() else None
-    if not heads:
-        assert model is not None
-        return Own(of(model), of(model), 0)
-    from cardiofm.model.backend import TorchBackend
+    if heads == folder:
+        released = of(load(folder, backend=backend, threads=threads))
+    else:
+        released = of(_with_head(folder, heads, threads))
+    blind = sorted(heads.glob("without-*"))
+    if not blind:
+        return Own(released, released, 0)
     from cardiofm.train.annotated import FOLDS, fold_of
 
-    if len(heads) != FOLDS:
-        raise SignalError(f"there must be a head for each of {FOLDS} folds, found {len(heads)}; name their folders")
-    base = load(folder, backend="torch", threads=threads)
-    each = [
-        of(replace(base, backend=TorchBackend(folder, threads, head=head), calibration=calibration(head)))
-        for head in heads
-    ]
+    if [b.name for b in blind] != [f"without-{k}" for k in range(FOLDS)]:
+        raise SignalError(f"{heads} must hold a head for each of {FOLDS} folds, found {[b.name for b in blind]}")
+    each = [of(_with_head(folder, head, threads)) for head in blind]
 
     def marked(record: Record) -> Table:
         return each[fold_of(str(record.patient))](record)
 
-    return Own(of(model) if model else each[0], marked, len(heads))
+    return Own(released, marked, len(blind))
+
+
+def _with_head(folder: Path, head: Path, threads: int) -> Model:
+    """The model of a folder with the head of another one, run by torch."""
+    from cardiofm.model.backend import TorchBackend
+
+    return replace(
+        load(folder, backend="torch", threads=threads),
+        backend=TorchBackend(folder, threads, head=head),
+        calibration=calibration(head),
+    )
 
 
 def of(model: Model) -> Method:
