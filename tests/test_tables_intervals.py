@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cardiofm.evaluate.beats import pooled
 from cardiofm.evaluate.tables.intervals import OWN, intervals
+from cardiofm.evaluate.tables.measure_speed import measure_speed
 
 
 def rows(values: dict[str, float], methods: tuple[str, ...], **keys) -> list[dict]:
@@ -59,3 +60,20 @@ def test_without_the_model_the_floors_stand_alone():
 
 def test_paired_differences_are_said():
     assert "LUDB lead II openecg -6.9 [-7.5, -6.2]" in "\n".join(intervals(made()))
+
+
+def test_speed_is_said_with_its_ratio_and_memory():
+    keys = ("model", "backend", "threads", "value", "ratio")
+    values = (("base", "onnx", 1, 30.25, 1.5), ("neurokit2", "numpy", 1, 20.125, 1.0))
+    result = made() | {
+        "rows": [dict(zip(keys, v, strict=True)) for v in values],
+        "memory_mib": {"1 h": 300.0, "24 h": 301.0},
+        "rounds": 5,
+        "hardware": "a processor",
+        "peer": "NeuroKit2",
+    }
+    text = "\n".join(measure_speed(result))
+    assert "| base | onnx | 1 | 30.2 (×1.50) |" in text
+    assert "20.1 windows/s" in text
+    assert "24 h 301 MiB" in text
+    assert "| neurokit2" not in text

@@ -14,6 +14,7 @@ from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
 from cardiofm.evaluate.tables.gaps import gaps
 from cardiofm.evaluate.tables.intervals import intervals
+from cardiofm.evaluate.tables.measure_speed import measure_speed
 from cardiofm.evaluate.tables.rate_distortion import rate_distortion
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.evaluate.tables.retrieval import retrieval
@@ -27,7 +28,7 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
     *(zero_shot, rate_distortion, gaps, across, robustness, intervals, representation, retrieval),
-    *(ablations, scaling, throughput, training_speed),
+    *(ablations, scaling, throughput, measure_speed, training_speed),
 )
 
 
