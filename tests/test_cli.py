@@ -20,9 +20,10 @@ from cardiofm.data.readers import read
 from cardiofm.data.simulate import simulate
 from cardiofm.data.write import write
 from cardiofm.model.cardiofm import TINY, CardioFM
+from cardiofm.model.heads import FiducialHead, HeadConfig
 from cardiofm.signals import SignalError
 
-COMMANDS = ("analyze", "embed", "reconstruct", "prepare", "pretrain", "export", "info")
+COMMANDS = ("analyze", "embed", "measure", "reconstruct", "prepare", "pretrain", "export", "info")
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +164,34 @@ def test_two_recordings_of_one_name_stay_apart(folder: Path, model: str, tmp_pat
         write(read(folder / "pair.hea"), tmp_path / name / "x.hea")
     rows = json.loads(run("analyze", tmp_path, "--json", model=model).stdout)
     assert [row["record"] for row in rows] == ["a/x", "b/x"]
+
+
+@pytest.fixture(scope="session")
+def measurer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained model folder with a fiducial head, untrained too."""
+    folder = tmp_path_factory.mktemp("measurer")
+    torch.manual_seed(0)
+    CardioFM(TINY).save(folder, {"commit": "none", "hours": 0})
+    FiducialHead(HeadConfig(widths=(4, 4, 8, 8)), TINY.encoder.width, TINY.spec).save(folder)
+    return str(folder)
+
+
+def test_measure_writes_beats_figures_and_half_minutes(folder: Path, measurer: str, tmp_path: Path) -> None:
+    out, half = tmp_path / "beats.parquet", tmp_path / "half.csv"
+    result = run("measure", folder, "-o", out, "--summary", half, "--json", model=measurer)
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [row["record"] for row in rows] == ["ecg", "pair"]
+    assert pq.read_table(out).num_rows == sum(row["beats"] for row in rows)
+    assert half.read_text().startswith('"record","start_s","end_s","beats"')
+    assert f"beats: {out}" in result.stderr
+
+
+def test_measure_without_a_head_or_with_a_wrong_name_is_one_line(folder: Path, model: str, tmp_path: Path) -> None:
+    pair = folder / "pair.hea"
+    assert "fiducial head" in one_line(run("measure", pair, "-o", tmp_path / "b.csv", model=model))
+    assert os.listdir(tmp_path) == []
+    assert "must end in" in one_line(run("measure", pair, "-o", tmp_path / "b.xlsx", model=model))
 
 
 @pytest.mark.parametrize("hide", [["ppg"], ["5-6", "12.5-13"], []])
