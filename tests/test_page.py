@@ -145,10 +145,15 @@ def test_many_recordings_stay_small(pair: Record) -> None:
 @pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason="needs a Chromium browser")
 def test_a_browser_draws_every_picture(pair: Record, tmp_path: Path) -> None:
-    (tmp_path / "r.html").write_text(report([analysis(pair)], "tiny"), encoding="utf-8")
+    assert drawn_pictures(report([analysis(pair)], "tiny"), tmp_path) == 3
+
+
+def drawn_pictures(page: str, folder: Path) -> int:
+    """How many pictures a browser draws of a page, high enough a window given."""
+    (folder / "r.html").write_text(page, encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    flags += ["--window-size=1400,3000", "--virtual-time-budget=10000", "--dump-dom"]
-    command = [str(BROWSER), *flags, (tmp_path / "r.html").as_uri()]
+    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
+    flags += ["--window-size=1400,5000", "--virtual-time-budget=10000", "--dump-dom"]
+    command = [str(BROWSER), *flags, (folder / "r.html").as_uri()]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert dom.count('class="plot-container plotly"') == 3
+    return dom.count('class="plot-container plotly"')

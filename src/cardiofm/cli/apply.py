@@ -6,16 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cardiofm.cli.root import Backend, Ecg, Files, Fs, Name, Ppg, app
-from cardiofm.signals import MODALITIES, CheckpointError, Embedding, Measurement, Record, SignalError
-from cardiofm.terminal import Batch, measured, progress, table, watched
-
-if TYPE_CHECKING:
-    from cardiofm.pipeline import Model
+from cardiofm.signals import MODALITIES, CheckpointError, Embedding, Measurement, SignalError
+from cardiofm.terminal import Batch, measured, progress, say, table, watched
 
 
 @app.command()
@@ -53,10 +50,14 @@ def analyze(
         records = batch.read(files, ecg, ppg, fs)
     output = output or (None if as_json else Path("report.html"))
     network = pipeline.load(model, backend)
-    rows, drawn = [], []
+    rows, drawn, unable = [], [], ""
     for record in records:
         with batch.reporting():
-            analysis, beats = network.analyze(record), _beats(network, record)
+            analysis, beats = network.analyze(record), None
+            try:
+                beats = network.measure(record)
+            except CheckpointError as error:  # a model without a fiducial head
+                unable = f"beats are not measured: {error}"
             rows.append(summary(analysis, beats))
             if output is not None and len(drawn) < page.MAX_PICTURES:
                 drawn.append((analysis, beats))
@@ -66,6 +67,8 @@ def analyze(
         table(rows)
         if any(row["measured"] for row in rows):
             measured([row["measured"] | {"notes": []} for row in rows if row["measured"]])
+    if unable:
+        say(unable)
     if output is not None and rows:
         name = network.name if model == network.name else f"{network.name} ({model})"
         with whole(output) as partial:
@@ -237,14 +240,6 @@ def info(
         typer.echo(f"{modality}: channel {signal.name}, {signal.unit}, {signal.fs_hz:g} Hz, {span}")
     for note in record.notes:
         typer.echo(f"note: {note}")
-
-
-def _beats(network: Model, record: Record) -> Measurement | None:
-    """The beats of a record; None by a model that has no fiducial head."""
-    try:
-        return network.measure(record)
-    except CheckpointError:
-        return None
 
 
 def _hidden(texts: list[str]) -> str | list[tuple[float, float]] | None:

@@ -24,9 +24,9 @@ _NOTE = (
 
 
 def table(said: Said | None) -> str:
-    """The HTML of a measurement's summary: a table, or one sentence where there are no beats; "" for None."""
+    """The HTML of a measurement's summary: a table, or one sentence where there are no beats or no measurement."""
     if said is None:
-        return ""
+        return '<p class="notes">Beats are not measured.</p>'
     if not said["beats"]:
         return (
             f'<p class="notes"><strong>No beats measured</strong>: {html.escape(said["reason"] or "none found")}.</p>'
