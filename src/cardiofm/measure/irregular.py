@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cardiofm.measure.band import Floats
+from cardiofm.measure.band import Bools, Floats
 from cardiofm.measure.rhythm import irregularity
 
 LEAST = 5  # intervals below which nothing is said
@@ -191,7 +191,7 @@ def _rms(x: Floats) -> float:
     return float(np.sqrt(np.mean(x**2))) if len(x) else float("nan")
 
 
-def _mean(x: Floats) -> float:
+def _mean(x: Floats | Bools) -> float:
     return float(np.mean(x)) if len(x) else float("nan")
 
 

@@ -25,7 +25,7 @@ from cardiofm.measure.summary import RhythmOf, beat_times
 from cardiofm.measure.trees import Trees
 from cardiofm.signals import CheckpointError, Record, Rhythm
 
-LABELS = ("sinus", "af", "other", "unreadable")
+LABELS: tuple[str, ...] = ("sinus", "af", "other", "unreadable")
 LEAST_S = 9.0  # of known signal
 LONGEST_S = 60.0  # what is longer is looked at in stretches of half of it
 WAYS = {"ecg": ("trusted", *irregular.NAMES, *(f"trusted_{n}" for n in irregular.NAMES), *atria.NAMES),
