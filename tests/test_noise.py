@@ -33,9 +33,7 @@ def test_the_ratio_in_band_is_what_was_asked_for(window, channel, snr_db):
     loud = noise.noisy(window, channel, snr_db, SPEC.fs_hz, RECORDED, "a")
     added = loud.values[channel] - window.values[channel]
     modality = SPEC.channels[channel]
-    power = [
-        power_in_band(x, window.valid[channel], SPEC.fs_hz, modality) for x in (window.values[channel], added)
-    ]
+    power = [power_in_band(x, window.valid[channel], SPEC.fs_hz, modality) for x in (window.values[channel], added)]
     assert 10 * np.log10(power[0] / power[1]) == pytest.approx(snr_db, abs=0.01)
     np.testing.assert_array_equal(loud.values[1 - channel], window.values[1 - channel])
 
