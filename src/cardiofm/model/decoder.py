@@ -196,11 +196,18 @@ class Decoder(nn.Module):
         drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
         if echo is not None:
             trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
-            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP) + self.correct[channel](h_BSG).float()
+            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP) + self._correction(h_BSG, seen_BS, channel)
             drawn_BSP = torch.where(echo.has_BS[..., None], led_BSP, drawn_BSP)
         own_BSP = torch.sigmoid(self.weigh_patch[channel](h_BSG).float())
         clean_BSP = torch.where(seen_BS[..., None], drawn_BSP + own_BSP * (patch_BSP - drawn_BSP), drawn_BSP)
         return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1), clean_BSP.flatten(1)
+
+    def _correction(self, h_BSG: Tensor, seen_BS: Tensor, channel: int) -> Tensor:
+        """What is added to the echo `(B, S, P)`; over the hidden tokens its mean is 0, for the echo knows the level."""
+        correction_BSP = self.correct[channel](h_BSG).float()
+        hidden_BS1 = (~seen_BS).to(correction_BSP.dtype)[..., None]
+        mean_B11 = (correction_BSP * hidden_BS1).mean(-1, keepdim=True).sum(1, keepdim=True)
+        return correction_BSP - hidden_BS1 * mean_B11 / hidden_BS1.sum(1, keepdim=True).clamp_min(1.0)
 
 
 class CodeDecoder(nn.Module):
