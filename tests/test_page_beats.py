@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 from cardiofm.cli import app
 from cardiofm.data.simulate import Simulated, simulate
-from cardiofm.signals import EVENTS, Measurement, Record
+from cardiofm.signals import EVENTS, MEASURES, REASONS, Measurement, Record, Signal
 from cardiofm.web import averaged, course, marks, strip
 from cardiofm.web.measured import table
 from cardiofm.web.page import MAX_PICTURES, report
 from cardiofm.web.summary import summary
 from oracle import measured, truth
-from test_page import BROWSER, analysis, drawn_pictures, figures, numbers
+from test_page import BROWSER, Wave, analysis, drawn_pictures, figures, numbers
 
 GAP = (50.0, 62.0)  # in which the ECG is not known
 
@@ -190,6 +190,30 @@ def test_the_page_stays_small_and_names_its_pictures(made: Simulated, beats: Mea
     single = report([analysis(made.record)], "tiny", measurements=[beats])
     assert len(single.encode()) < 8e6
     assert "the stretch most like the whole recording" in single
+
+
+def test_a_day_of_beats_is_drawn_in_medians_and_read_in_pieces() -> None:
+    day = Record("day", Signal(Wave(), 250.0, "mV", "II"))
+    count = 110_000
+    r_s = 0.785 * np.arange(count)
+    given = (r_s < 30_000) | (r_s > 40_000)
+    values = {name: np.where(given, 400.0, np.nan) for name in MEASURES}
+    values |= {f"{event}_s": np.where(given, r_s + 0.01 * k, np.nan) for k, event in enumerate(EVENTS)}
+    values |= {"r_peak_s": r_s}
+    reason = {
+        name: np.where(given | (name == "r_peak_s"), 0, REASONS.index("noise")).astype(np.uint8) for name in values
+    }
+    confidence = {name: given.astype(np.float32) for name in values}
+    beats = Measurement("day", values, confidence, reason, {}, ())
+    page = report([analysis(day)], "tiny", [{**summary(analysis(day)), "measured": None}], measurements=[beats])
+    assert len(page.encode()) < 15e6
+    assert "Intervals, medians of 1500 equal stretches" in page
+    shown = traces(next(f for f in figures(page) if "QT, median" in traces(f)))
+    middle, crosses = shown["QT, median"], shown["not given"]
+    assert len(numbers(middle["y"])) == 1500
+    assert np.isnan(numbers(middle["y"])).mean() == pytest.approx(10_000 / r_s[-1], abs=0.01)
+    assert len(crosses["text"]) == pytest.approx(1500 * 10_000 / r_s[-1], abs=3)
+    assert all("chiefly noise" in text for text in crosses["text"])
 
 
 def test_analyze_says_what_it_measured(micro: Path, made: Simulated, tmp_path: Path) -> None:

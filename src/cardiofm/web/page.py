@@ -29,7 +29,8 @@ _MIDDLE = (
     "The middle beat: median of the beats and their middle half; each mark at its median in ms ± half its middle half"
 )
 _LEGEND = (
-    "Drag to zoom, double-click to see all. × marks what is not given: hover to read why. "
+    "Drag to zoom, double-click to see all. × marks what is not given: hover to read why. The "
+    f"middle beat is of at most {averaged.MOST} beats, evenly over the recording. "
     "Reconstruction: what the decoder makes of the quantized tokens. Quality: "
     "0 bad … 1 good, per window. PRD: root mean square error of the reconstruction in percent of the signal's standard "
     "deviation; r: their correlation. Bits: what the tokens of the reconstruction cost."

@@ -22,6 +22,7 @@ CLOSE_S = 120.0  # at most this much is drawn sample by sample
 FIRST_S = 15.0  # and this much of it is in view at first
 _BUCKETS = 2000
 _PIECE_S = 600.0
+_LABELLED = 25  # windows whose quality is written into their cells
 _CELLS = 200  # a side of the similarity map
 
 
@@ -141,6 +142,8 @@ def _quality(analysis: Analysis, row: int, scale_s: float) -> plot.Figure:
         "y": [f"{MODALITIES[c].upper()} quality" for c in shown],
     }
     heat |= {"zmin": 0, "zmax": 1, "colorscale": QUALITY_SCALE, "showscale": False, "ygap": 2}
+    if len(edges_s) <= _LABELLED:
+        heat["texttemplate"] = "%{z:.2f}"
     return heat | {"yaxis": plot.axis(row), "hovertemplate": "%{y} %{z}<extra></extra>"}
 
 
