@@ -17,9 +17,12 @@ _NAMES = {
 _HRV = {"sdnn_ms": ("SDNN", "ms"), "rmssd_ms": ("RMSSD", "ms"), "pnn50": ("pNN50", "%"), "lf_hf": ("LF/HF", "")}
 _WHOLE = {"no ECG", "no PPG"}
 _NOTE = (
-    "Median and spread over beats. Given: the share of beats that have the value; no value is filled in. PAT runs from "
-    "R peak to PPG foot, and includes the pre-ejection period and whatever a monitor delays the PPG by: its changes "
-    "mean more than its level. QTc: corrected by the interval before each beat."
+    "Median and spread over beats. Given: the share of beats that have the value; no value is filled in. "
+    "QTc: corrected by the interval before each beat."
+)
+_PAT_NOTE = (
+    " PAT runs from R peak to PPG foot, and includes the pre-ejection period and whatever a monitor delays the PPG by: "
+    "its changes mean more than its level."
 )
 
 
@@ -38,9 +41,10 @@ def table(said: Said | None) -> str:
             ("5 to 95 %", ' class="n"'), ("Given", ' class="n"'), ("Not given because (beats)", ""),
         )
     )  # fmt: skip
+    note = _NOTE + (_PAT_NOTE if said["intervals"]["pat_ms"]["beats"] else "")
     rows = [*_rates(said), *_intervals(said), *_variability(said), _rhythm(said)]
     body = f'<table class="measured"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f'<h3>Measured: {said["beats"]} beats</h3><div class="scroll">{body}</div><p class="notes">{_NOTE}</p>'
+    return f'<h3>Measured: {said["beats"]} beats</h3><div class="scroll">{body}</div><p class="notes">{note}</p>'
 
 
 def _row(name: str, unit: str, *cells: str, why: str = "") -> str:
