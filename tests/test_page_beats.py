@@ -77,12 +77,12 @@ def test_what_is_not_given_has_a_cross_with_its_reason(made: Simulated, beats: M
     assert given == sum(np.isfinite(beats.values[f"{e}_s"][rows]).sum() for e in EVENTS)
 
 
-def test_the_stretch_that_is_shown_is_like_the_record(made: Simulated) -> None:
+def test_the_part_that_is_shown_is_like_the_record(made: Simulated) -> None:
     lost = measured(made.record, truth(made), gaps={0: [(0.0, 35.0)], 1: [(0.0, 35.0)]})
-    start_s, end_s = strip.stretch(made.record, lost, 20.0)
+    start_s, end_s = strip.typical(made.record, lost, 20.0)
     assert end_s - start_s == 20.0
     assert start_s >= 30
-    assert strip.stretch(made.record, lost, 100.0) == (made.record.start_s, made.record.end_s)
+    assert strip.typical(made.record, lost, 100.0) == (made.record.start_s, made.record.end_s)
 
 
 def test_the_middle_beat_has_the_points_at_their_medians(made: Simulated, beats: Measurement) -> None:
@@ -124,7 +124,7 @@ def test_intervals_are_drawn_beat_by_beat_with_crosses(made: Simulated, beats: M
     assert {"heart rate from ECG", "heart rate from PPG"} <= set(by_name)
 
 
-def test_many_beats_are_drawn_as_medians_of_stretches(beats: Measurement) -> None:
+def test_many_beats_are_drawn_as_medians_of_spans(beats: Measurement) -> None:
     one = course.course(beats, "qt_ms", most=20)
     assert one.low is not None
     assert one.high is not None
@@ -189,7 +189,7 @@ def test_the_page_stays_small_and_names_its_pictures(made: Simulated, beats: Mea
     assert "not a medical device" in page
     single = report([analysis(made.record)], "tiny", measurements=[beats])
     assert len(single.encode()) < 8e6
-    assert "the stretch most like the whole recording" in single
+    assert "the part most like the whole recording" in single
 
 
 def test_a_day_of_beats_is_drawn_in_medians_and_read_in_pieces() -> None:
@@ -207,7 +207,7 @@ def test_a_day_of_beats_is_drawn_in_medians_and_read_in_pieces() -> None:
     beats = Measurement("day", values, confidence, reason, {}, ())
     page = report([analysis(day)], "tiny", [{**summary(analysis(day)), "measured": None}], measurements=[beats])
     assert len(page.encode()) < 15e6
-    assert "Intervals, medians of 1500 equal stretches" in page
+    assert "Intervals, medians of 1500 equal spans" in page
     shown = traces(next(f for f in figures(page) if "QT, median" in traces(f)))
     middle, crosses = shown["QT, median"], shown["not given"]
     assert len(numbers(middle["y"])) == 1500

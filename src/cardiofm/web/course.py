@@ -1,7 +1,7 @@
 """Beat by beat: intervals between beats, heart rate, rhythm, QT and PAT over time, with a cross where one is not given.
 
-A record of more beats than a picture can hold is drawn in medians of equal stretches of time.
-Shapes: B beats, S stretches.
+A record of more beats than a picture can hold is drawn in medians of equal spans of time.
+Shapes: B beats, S spans.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _STRETCHES = 1500  # of 30 s that are drawn one by one
 
 @dataclass(frozen=True)
 class Course:
-    """One interval over the record: per beat, or per stretch where there are too many."""
+    """One interval over the record: per beat, or per span where there are too many."""
 
     at_s: NDArray[np.float64]  # (B,) or (S,)
     middle: NDArray[np.float64]  # ms
-    low: NDArray[np.float64] | None  # quartiles, where each place is a stretch
+    low: NDArray[np.float64] | None  # quartiles, where each place is a span
     high: NDArray[np.float64] | None
     refused: list[tuple[float, str]]  # when, and why
 
 
 def course(beats: Measurement, name: str, most: int) -> Course:
-    """An interval over time with its refusals: beat by beat for at most `most` beats, in as many stretches for more."""
+    """An interval over time with its refusals: beat by beat for at most `most` beats, in half as many spans for more."""
     at_s, value, codes = marks.times(beats), beats.values[name], beats.reason[name]
     if len(at_s) <= most:
         refused = [(float(at_s[b]), f"beat {b + 1}: {REASONS[codes[b]]}") for b in np.flatnonzero(codes)]
@@ -90,8 +90,8 @@ def picture(record: Record, beats: Measurement, most: int) -> plot.Figure:
     return {"data": data, "layout": layout}
 
 
-def in_stretches(beats: Measurement, most: int) -> bool:
-    """Whether a picture of at most `most` beats shows medians of stretches."""
+def in_spans(beats: Measurement, most: int) -> bool:
+    """Whether a picture of at most `most` beats shows medians of spans."""
     return len(beats) > most
 
 
@@ -110,7 +110,7 @@ def _floor(courses: list[Course]) -> float:
 
 
 def _drawn(one: Course, name: str, scale_s: float, row: int) -> list[plot.Figure]:
-    """Dots for beats; the median with a band between the quartiles for stretches."""
+    """Dots for beats; the median with a band between the quartiles for spans."""
     x, colour = one.at_s / scale_s, _COLOUR[name]
     rate = np.round(60_000 / one.middle, 1) if name == "rr_ms" else None
     if one.low is None or one.high is None:

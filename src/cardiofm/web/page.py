@@ -189,21 +189,19 @@ def _beats(analysis: Analysis, beats: Measurement, points: int) -> list[tuple[st
     if len(beats) == 0:
         return []
     rate_hz = sum(s.fs_hz for s in (record.ecg, record.ppg) if s is not None)
-    start_s, end_s = strip.stretch(record, beats, min(strip.LONGEST_S, _STRIP_SHARE * points / rate_hz))
+    start_s, end_s = strip.typical(record, beats, min(strip.LONGEST_S, _STRIP_SHARE * points / rate_hz))
     most = min(max(_BEATS[0], points // _POINTS_A_BEAT), _BEATS[1])
     middle = averaged.picture(record, beats)
     figures = [] if middle is None else [(_MIDDLE, middle)]
-    part = f", {plot.clock(start_s)} to {plot.clock(end_s)}, the stretch most like the whole recording"
+    part = f", {plot.clock(start_s)} to {plot.clock(end_s)}, the part most like the whole recording"
     given, refused = strip.counted(beats, start_s, end_s)
     title = (
         f"Every fiducial{part if end_s - start_s < record.duration_s else ''}: {given} given, {refused} not; pan to see"
     )
     figures.append((f"{title} more, zoom with the buttons", strip.strip(record, beats, start_s, end_s)))
-    if course.in_stretches(beats, most):
-        title = (
-            f"Intervals, medians of {most // 2} equal stretches of time and their middle half; a cross where more than"
-        )
-        title += " half of the beats of a stretch have no value"
+    if course.in_spans(beats, most):
+        title = f"Intervals, medians of {most // 2} equal spans of time and their middle half; a cross where more than"
+        title += " half of the beats of a span have no value"
     else:
         title = "Intervals, beat by beat; a cross where a value is not given, its reason on hover"
     return [*figures, (title, course.picture(record, beats, most))]

@@ -1,6 +1,6 @@
-"""A stretch of a record with every fiducial on it, to be checked by eye.
+"""A part of a record with every fiducial on it, to be checked by eye.
 
-Shapes: B beats, n samples, W stretches.
+Shapes: B beats, n samples, W places for the part.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ LONGEST_S = 60.0  # of a strip
 FIRST_S = 8.0  # in view at first
 _CLOSER_S = 2.5
 _BRACKET = 0.08  # of the spread of the PPG: how far a bracket hangs below it
-_MOST_STARTS = 2000  # places tried for the stretch that is shown
-_LIKE = ("qt_ms", "pat_ms", "r_peak_s")  # what a typical stretch gives as often as the record does
+_MOST_STARTS = 2000  # places tried for the part that is shown
+_LIKE = ("qt_ms", "pat_ms", "r_peak_s")  # what a typical part gives as often as the record does
 
 
-def stretch(record: Record, beats: Measurement, length_s: float) -> tuple[float, float]:
-    """Start and end (s) of the stretch most like the whole record: in beats per minute and in the shares of beats that
+def typical(record: Record, beats: Measurement, length_s: float) -> tuple[float, float]:
+    """Start and end (s) of the part most like the whole record: in beats per minute and in the shares of beats that
     have a QT, a PAT and an R peak."""
     if record.duration_s <= length_s:
         return record.start_s, record.end_s
@@ -140,7 +140,7 @@ def _crossed(wave: str) -> str:
 
 
 def counted(beats: Measurement, start_s: float, end_s: float) -> tuple[int, int]:
-    """How many fiducials of a stretch are given and how many are not."""
+    """How many fiducials of a part are given and how many are not."""
     given, refused = 0, 0
     inside = (marks.times(beats) >= start_s) & (marks.times(beats) < end_s)
     for event in EVENTS:
