@@ -37,7 +37,7 @@ class Course:
 
 
 def course(beats: Measurement, name: str, most: int) -> Course:
-    """An interval over time with its refusals: beat by beat for at most `most` beats, in half as many spans for more."""
+    """An interval over time with its refusals: per beat for at most `most` beats, in half as many spans for more."""
     at_s, value, codes = marks.times(beats), beats.values[name], beats.reason[name]
     if len(at_s) <= most:
         refused = [(float(at_s[b]), f"beat {b + 1}: {REASONS[codes[b]]}") for b in np.flatnonzero(codes)]
