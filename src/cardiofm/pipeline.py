@@ -29,6 +29,7 @@ from cardiofm.data.usable import NothingKnown, batches, kinds, stacked, usable
 from cardiofm.measure.confidence import Calibration
 from cardiofm.measure.fit import fit
 from cardiofm.measure.gather import HOP_S, Gathered, Gatherer
+from cardiofm.measure.rhythms import Rhythms, rhythm_of
 from cardiofm.measure.whole import measurement
 from cardiofm.model.checkpoint import HEAD, read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
@@ -74,7 +75,8 @@ def load(name_or_folder: str | Path = "base", backend: str | None = None, thread
         from cardiofm.edge.runtime import OnnxBackend
 
         run = OnnxBackend(folder, threads)
-    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, run, calibration(folder))
+    rhythms = Rhythms.load(weights.HERE) if (weights.HERE / "rhythm.json").is_file() else None
+    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, run, calibration(folder), rhythms)
 
 
 def calibration(folder: Path) -> Calibration:
@@ -114,6 +116,7 @@ class Model:
     config: dict[str, Any]
     backend: Backend
     calibration: Calibration = field(default_factory=Calibration)
+    rhythms: Rhythms | None = None  # None: no rhythm is told
 
     @overload
     def embed(self, records: Record, hop_s: float | None = None, batch: int = 16) -> Embedding: ...
@@ -223,7 +226,8 @@ class Model:
         without a fiducial head, SignalError for a record of less than 1 s.
         """
         found = self.gather(record, batch)
-        return measurement(record, found, self.spec.window_s, self.calibration, smoothed=smoothed)
+        told = None if self.rhythms is None else rhythm_of(self.rhythms, record)
+        return measurement(record, found, self.spec.window_s, self.calibration, smoothed=smoothed, rhythm_of=told)
 
     def gather(self, record: Record, batch: int = 16) -> Gathered:
         """The points of every beat of a record with their expected errors, before anything is judged."""

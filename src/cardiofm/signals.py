@@ -274,6 +274,8 @@ class Rhythm:
 
     label: str  # "sinus", "af", "other" or "unreadable"
     probability: float
+    chances: dict[str, float] = field(default_factory=dict)  # of every label
+    reason: str = ""  # why it is unreadable, where it is
 
 
 @dataclass(frozen=True)

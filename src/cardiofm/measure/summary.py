@@ -102,7 +102,11 @@ def _rhythm(
     rhythm_of: RhythmOf | None, table: Table, mask: Bools, span_s: tuple[float, float]
 ) -> dict[str, Any] | None:
     said = rhythm_of(table, mask, span_s) if rhythm_of is not None else None
-    return None if said is None else {"label": said.label, "probability": _rounded(said.probability, 4)}
+    if said is None:
+        return None
+    chances = {name: _rounded(chance, 4) for name, chance in said.chances.items()}
+    out = {"label": said.label, "probability": _rounded(said.probability, 4), "chances": chances}
+    return out | {"reason": said.reason or None}
 
 
 def _given(table: Table, name: str, rows: slice) -> Floats:
