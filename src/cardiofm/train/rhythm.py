@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -202,6 +203,7 @@ def train(data: Examples, out: Path, settings: Settings = USUAL, found: dict[str
         "labels": list(LABELS), "numbers": {w: list(names) for w, names in WAYS.items()}, "af_from": {},
         "trained_on": {"dataset": DATASET, "records": len(data.y), "labels": np.bincount(data.y, minlength=4).tolist()},
         "settings": vars(settings),
+        "versions": {p: importlib.metadata.version(p) for p in ("scikit-learn", "numpy", "scipy")},
     }  # fmt: skip
     for way in WAYS:
         by = (found or {}).get(way)
@@ -210,6 +212,7 @@ def train(data: Examples, out: Path, settings: Settings = USUAL, found: dict[str
         arrays |= fitted(data.x[way], data.y, settings).arrays(way)
     out.mkdir(parents=True, exist_ok=True)
     save_file(arrays, out / "rhythm.safetensors")
+    (out / "rhythm.safetensors").chmod(0o644)  # it is written for its owner alone
     (out / "rhythm.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
