@@ -81,7 +81,7 @@ def qt_part(job: Run) -> None:
         job.beats[dataset] = beats
         job.saw(dataset, beats.patient)
         job.rows += qt.rows(beats, dataset) + qt.differences(beats, dataset)
-        if dataset == "qtdb":
+        if not all(beats.plausible):  # where the data hold sel33 or sele0116
             job.rows += qt.rows(beats, "qtdb without sel33, sele0116", beats.plausible)
     job.rows += qt.rows(qt.readers(true.second_reader(job.root)), "qtdb, both readers")
     if job.own:
