@@ -98,18 +98,6 @@ def test_a_drawing_begins_as_its_echo_and_what_is_visible_passes(settled: Cardio
     assert 0 < off_BSP.square().mean() < 0.05
 
 
-def test_a_correction_leaves_the_level_to_the_echo(settled: CardioFM) -> None:
-    decoder = copy_of(settled).decoder
-    seen_BS = torch.ones(2, SPEC.tokens, dtype=torch.bool)
-    seen_BS[:, 3:9] = False
-    with torch.no_grad():
-        for parameter in decoder.correct.parameters():
-            parameter.normal_()
-        made_BSP = decoder._correction(torch.randn(2, SPEC.tokens, decoder.config.width), seen_BS, 0)
-    assert made_BSP[~seen_BS].std() > 0.5
-    torch.testing.assert_close(made_BSP[:, 3:9].mean((1, 2)), torch.zeros(2), atol=1e-5, rtol=0)
-
-
 def test_noise_is_taken_away_where_the_stage_has_seen_it(settled: CardioFM) -> None:
     loud = AugmentConfig(**(vars(PLAIN) | {"sensor_share": 1.0, "sensor": 1.0}))
     stage = Gaps(copy_of(settled), seed=1, shares=Shares(whole=0.0)).train()

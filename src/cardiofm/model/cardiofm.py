@@ -27,7 +27,7 @@ from cardiofm.signals import CheckpointError, InputSpec
 # moves slowly, so that the codebooks can follow; without it the latents fell into one dimension (docs/log.md).
 ADDED = 0.1
 # Parts that older folders of this format do not have; they change nothing before they have learned.
-NEUTRAL = ("decoder.correct.", "decoder.from_match.", "decoder.weigh_patch.")
+NEUTRAL = ("decoder.from_match.", "decoder.weigh_patch.")
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,7 @@ class Decoder(nn.Module):
         self.hidden = nn.Parameter(torch.randn(2, G) * 0.02)
         self.think = Think(config, spec, encoder)
         self.read = nn.ModuleList(Readout(G, P) for _ in range(2))
-        self.correct = nn.ModuleList(nn.Linear(G, P) for _ in range(2))
-        for parameter in (*self.from_match.parameters(), *self.correct.parameters()):
+        for parameter in self.from_match.parameters():
             nn.init.zeros_(parameter)
         self.begin()
 
@@ -111,7 +110,7 @@ class Decoder(nn.Module):
         with what is visible cleaned of noise; and the decoder's tokens `(B, S, G)` behind them.
 
         Visible patches pass. A hidden one is a mean of the network's drawing and of the `Echo` of what matches its
-        surroundings, where there is one, and is corrected; the network sees the echo, how far it agrees with what is
+        surroundings, where there is one; the network sees the echo, how far it agrees with what is
         visible and how much it varies, and says its weight, token by token. A cleaned patch is a mean of the same
         drawing and of the patch, whose weight is said sample by sample.
         `index` places kept tokens (per stream `(B, V)`) on the grid of `steps`; None means that all were kept.
@@ -196,18 +195,11 @@ class Decoder(nn.Module):
         drawn_BSP = drawn_BN.unflatten(-1, (-1, self.spec.patch))
         if echo is not None:
             trust_BS1 = torch.sigmoid(self.weigh_echo[channel](h_BSG).float())
-            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP) + self._correction(h_BSG, seen_BS, channel)
+            led_BSP = drawn_BSP + trust_BS1 * (echo.drawn_BSP - drawn_BSP)
             drawn_BSP = torch.where(echo.has_BS[..., None], led_BSP, drawn_BSP)
         own_BSP = torch.sigmoid(self.weigh_patch[channel](h_BSG).float())
         clean_BSP = torch.where(seen_BS[..., None], drawn_BSP + own_BSP * (patch_BSP - drawn_BSP), drawn_BSP)
         return torch.where(seen_BS[..., None], patch_BSP, drawn_BSP).flatten(1), clean_BSP.flatten(1)
-
-    def _correction(self, h_BSG: Tensor, seen_BS: Tensor, channel: int) -> Tensor:
-        """What is added to the echo `(B, S, P)`; over the hidden tokens its mean is 0, for the echo knows the level."""
-        correction_BSP = self.correct[channel](h_BSG).float()
-        hidden_BS1 = (~seen_BS).to(correction_BSP.dtype)[..., None]
-        mean_B11 = (correction_BSP * hidden_BS1).mean(-1, keepdim=True).sum(1, keepdim=True)
-        return correction_BSP - hidden_BS1 * mean_B11 / hidden_BS1.sum(1, keepdim=True).clamp_min(1.0)
 
 
 class CodeDecoder(nn.Module):

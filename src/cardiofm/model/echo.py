@@ -7,7 +7,7 @@ window reaches; the partner channel, which may be visible where this one is not,
 votes too, in the time around a beat in which it is told of it. A softmax over places then averages the samples that are
 found there, and the mean is moved to the level of what is visible on both sides. It is attention in time with a
 classical score, so a rhythm is continued without any training, by the mean of all of its beats; it carries no
-gradient, and the decoder learns to correct it.
+gradient, and the decoder learns how far to trust it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The stage that trains the decoder of tokens alone: whole stretches and whole channels, drawn beside their echo.
 
 The first stage hides many short spans, where the echo is poor; in use one stretch of a second or two is missing, and
-the echo is good. Here the decoder learns how far to trust it and what to correct, from an encoder that stands still;
+the echo is good. Here the decoder learns how far to trust it, from an encoder that stands still;
 and how far to trust samples that are visible and noisy.
 
 Shapes: B windows of one process, C channels, N samples, S token steps.
