@@ -25,18 +25,24 @@ bench: .venv/.all
 	$(BIN)/python -m cardiofm.evaluate.report
 
 # The released weights again from the recordings below DATA, then every benchmark, into runs/NAME/model and results/.
-# On two cores with AVX512-BF16, about: prepare 2 min, base 70, tiny 15, settling 4, gaps 20, codec 20, export 6,
-# benchmarks 60. Each step goes on where it was stopped.
+# On two cores with AVX512-BF16, about: prepare 2 min, base 70 and 60 more, tiny 15, settling 4, gaps 10, codec 20,
+# heads 25, export 6, benchmarks 80. Each step goes on where it was stopped.
 reproduce: .venv/.all
 	$(BIN)/cardiofm prepare $(SETS) --data-root $(DATA) --out $(STORE)
+	$(BIN)/cardiofm pretrain configs/base.toml --store $(STORE) --out runs/first
+	$(BIN)/cardiofm pretrain configs/longer.toml --store $(STORE) --out runs/base start_from=runs/first/last/model
+	$(BIN)/cardiofm pretrain configs/tiny.toml --store $(STORE) --out runs/tiny
 	for name in base tiny; do \
-	  $(BIN)/cardiofm pretrain configs/$$name.toml --store $(STORE) --out runs/$$name && \
 	  $(BIN)/python -m cardiofm.train.settle runs/$$name/last/model --store $(STORE) --out runs/$$name/settled && \
 	  $(BIN)/cardiofm pretrain configs/gaps.toml --store $(STORE) --out runs/$$name-gaps start_from=runs/$$name/settled && \
 	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out runs/$$name-codec start_from=runs/$$name-gaps/last/model && \
-	  rm -rf runs/$$name/model && cp -r runs/$$name-codec/last/model runs/$$name/model && \
-	  $(BIN)/cardiofm export runs/$$name/model || exit 1; done
+	  rm -rf runs/$$name/model && cp -r runs/$$name-codec/last/model runs/$$name/model || exit 1; done
+	$(BIN)/python -m cardiofm.train.fiducials configs/fiducials.toml start_from=runs/base/model --data-root $(DATA) --store $(STORE) --out runs/heads
+	$(BIN)/python -m cardiofm.train.calibrate runs/base/model runs/heads/last/model --data-root $(DATA) --store $(STORE)
+	cp runs/heads/last/model/fiducials.* runs/base/model
+	for name in base tiny; do $(BIN)/cardiofm export runs/$$name/model || exit 1; done
 	for script in $(SCORES); do $(BIN)/python benchmarks/$$script.py --model runs/base/model --data-root $(DATA) || exit 1; done
+	$(BIN)/python benchmarks/intervals.py --model runs/base/model --heads runs/heads/last/model --data-root $(DATA)
 	$(BIN)/python benchmarks/ablations.py --data-root $(DATA)
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/training_speed.py
