@@ -8,7 +8,7 @@ import pytest
 from cardiofm.data import catalog
 from cardiofm.data.simulate import simulate
 from cardiofm.evaluate.beats import floors, pooled
-from cardiofm.evaluate.beats.kept import kept
+from cardiofm.evaluate.beats.kept import kept, remembered
 from cardiofm.evaluate.beats.table import at, attached, partner, table
 from cardiofm.evaluate.beats.truth import cases, fold, rr_s, second_reader
 from cardiofm.signals import Record
@@ -86,6 +86,10 @@ def test_what_was_kept_belongs_to_these_samples_and_this_tool(tmp_path):
     kept(tool, "tool 1", tmp_path)(other)
     kept(tool, "tool 2", tmp_path)(record)
     assert len(calls) == 3
+    once = remembered(tool)
+    for one in (record, record, other, record):
+        once(one)
+    assert len(calls) == 5
 
 
 @pytest.mark.parametrize("of", [floors.neurokit_r, floors.classical_r])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cardiofm.evaluate.beats.kept import remembered
 from cardiofm.evaluate.beats.table import Method, Table
 from cardiofm.evaluate.run import model_folder
 from cardiofm.model.checkpoint import HEAD
@@ -56,7 +57,7 @@ def methods(name: str, backend: str | None, threads: int, heads: Path | None = N
     def marked(record: Record) -> Table:
         return each[fold_of(str(record.patient))](record)
 
-    return Own(released, marked, len(blind))
+    return Own(released, remembered(marked), len(blind))
 
 
 def _with_head(folder: Path, head: Path, threads: int) -> Model:

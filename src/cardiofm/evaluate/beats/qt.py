@@ -69,7 +69,7 @@ def add_from_rr(beats: Beats) -> None:
     ways: dict[str, Callable[[np.ndarray], Floats]] = {
         name: (lambda fit, p=power: np.median(true[fit] / rr[fit] ** p) * rr**p) for name, power in _POWERS.items()
     }
-    ways["RR, linear"] = lambda fit: np.polyval(np.polyfit(rr[fit], true[fit], 1), rr)
+    ways["RR, linear"] = lambda fit: np.asarray(np.polyval(np.polyfit(rr[fit], true[fit], 1), rr), np.float64)
     ways["mean QT"] = lambda fit: np.full(len(true), true[fit].mean())
     for name, way in ways.items():
         out = np.full(len(true), np.nan)
