@@ -2,7 +2,9 @@
 
 A boundary is right within a tolerance of the marked one of the same beat. One that is given where none is marked, or
 too far from it, counts as false; one that is marked and not given, or given too far, as missed. Beats that no reader
-marked count as false between the first and the last marked one where readers marked every beat (LUDB).
+marked count as false between the first and the last marked one where readers marked every beat (LUDB). What lies before
+a reader's first mark or after the last one, such as the T wave of LUDB's last beats, was not looked at and counts for
+nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cardiofm.evaluate.beats import pooled
 from cardiofm.evaluate.beats.table import SAME_BEAT_S, Floats, Method, Table, at, partner
@@ -54,11 +57,18 @@ def counts_of(case: Case, found: Table) -> dict[tuple[str, str], tuple[int, int]
     out = {}
     for point in POINTS:
         true_s, given_s = case.marks.of(point), at(found, f"{point}_s", rows)
-        invented = int(np.isfinite(found[f"{point}_s"][extra]).sum())
+        seen = _looked_at(case, given_s) | np.isfinite(true_s)
+        given_s = np.where(seen, given_s, np.nan)
+        invented = int(_looked_at(case, found[f"{point}_s"][extra]).sum())
         whole = int(np.isfinite(true_s).sum() + np.isfinite(given_s).sum()) + invented
         for name, limits in TOLERANCES_MS.items():
             out[name, point] = (2 * _right(true_s, given_s, limits[point]), whole)
     return out
+
+
+def _looked_at(case: Case, times_s: Floats) -> NDArray[np.bool_]:
+    """Which times lie between the reader's first and last mark."""
+    return (times_s >= case.marks.start_s) & (times_s <= case.marks.end_s)
 
 
 def _right(true_s: Floats, given_s: Floats, tolerance_ms: float) -> int:
