@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cardiofm.data.simulate import simulate
-from cardiofm.measure.smooth import PAT, QT, smoothed
+from cardiofm.measure.smooth import PAT, smoothed
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_nothing_crosses_a_gap_and_nothing_is_invented(course) -> None:
     assert np.abs(got - stepped).max() < 0.03
     holes = true.copy()
     holes[::3] = np.nan
-    got, _ = smoothed(at, holes, sd, rr, QT)
+    got, _ = smoothed(at, holes, sd, rr, PAT)
     assert np.array_equal(np.isnan(got), np.isnan(holes))
     two = smoothed(at[:2], true[:2], sd[:2], rr[:2], PAT)[0]
     assert two.tolist() == true[:2].tolist()

@@ -221,7 +221,7 @@ class Model:
     def measure(self, record: Record, smoothed: bool = True, batch: int = 16) -> Measurement:
         """One row per beat: points in s, intervals in ms, each with its confidence or the reason why not; and figures.
 
-        A beat's QT and PAT lean on its neighbours as far as they are unsure, unless `smoothed` is False. A record in
+        A beat's PAT leans on its neighbours as far as it is unsure, unless `smoothed` is False. A record in
         which nothing can be measured gives no rows, and its summary says why. Raises CheckpointError for a model
         without a fiducial head, SignalError for a record of less than 1 s.
         """

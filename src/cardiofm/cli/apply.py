@@ -129,7 +129,7 @@ def measure(
         Path | None, typer.Option(metavar="FILE", help="Also the figures of every 30 s, .parquet or .csv.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of each recording as JSON.")] = False,
-    each: Annotated[bool, typer.Option("--each", help="QT and PAT of each beat alone, not smoothed.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="PAT of each beat alone, not smoothed.")] = False,
     ecg: Ecg = None,
     ppg: Ppg = None,
     fs: Fs = None,

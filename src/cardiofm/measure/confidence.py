@@ -43,8 +43,9 @@ class Calibration:
         return np.where(np.isfinite(logit), 1 / (1 + np.exp(-np.clip(logit, -30, 30))), 0.0).astype(np.float32)
 
     def given_from(self, name: str) -> float:
-        """The least confidence with which a value is given: a half for an anchor, below that for the rest."""
-        return self.least.get(name, 0.5 if name == "r_peak" else 0.4 if name == "ppg_foot" else 0.3)
+        """The least confidence with which a value is given."""
+        usual = {"r_peak": 0.5, "ppg_foot": 0.4, "p_onset": 0.7, "p_offset": 0.7}  # a P wave is often not there
+        return self.least.get(name, usual.get(name, 0.3))
 
 
 def features(

@@ -1,6 +1,7 @@
 """Located beats to the table of beats: points in s, intervals in ms, each with its confidence, or the reason why not.
 
-An interval of two points is judged by its own error: smoothing over beats can give what one beat alone could not.
+An interval of two points is judged by its own error: smoothing over beats can give what one beat alone could not. PAT
+is smoothed, QT is not: its errors are a person's rather than a beat's, and its stated errors say more unsmoothed.
 Shapes: B rows, one per beat.
 """
 
@@ -83,8 +84,7 @@ def seen_intervals(points: dict[str, Seen], found: Gathered, rows: Rows, smoothe
     }
     if smoothed:
         rr_s = np.where(rr.why == 0, rr.value_s, np.nan)
-        for name, course in (("qt", smooth.QT), ("pat", smooth.PAT)):
-            out[name] = _smoothed(out[name], points["r_peak"].value_s, rr_s, course)
+        out["pat"] = _smoothed(out["pat"], points["r_peak"].value_s, rr_s, smooth.PAT)
     return out
 
 

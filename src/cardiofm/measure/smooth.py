@@ -32,7 +32,6 @@ class Course:
 
 
 PAT = Course(drift_s=0.006, own_s=0.004, early=0.12)
-QT = Course(drift_s=0.002, own_s=0.003, early=0.12)
 
 
 def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: Course) -> tuple[Floats, Floats]:
