@@ -189,7 +189,7 @@ def _spectrum(x: Floats, fs_hz: float) -> tuple[int, Floats, Floats]:
     """Samples per half hertz, frequencies, and power."""
     size = 1 << (len(x) - 1).bit_length()
     power = np.abs(np.fft.rfft(x, size)) ** 2 / len(x)
-    hz = np.fft.rfftfreq(size, 1 / fs_hz)
+    hz = np.asarray(np.fft.rfftfreq(size, 1 / fs_hz), np.float64)
     return max(1, round(0.5 * size / fs_hz)), hz, power
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from cardiofm.data import catalog
+from cardiofm.data.prepare import NOISE_S
 from cardiofm.measure import irregular
 from cardiofm.measure.band import Floats, clean
 from cardiofm.measure.beats import r_peaks
@@ -36,6 +37,7 @@ DATASET = "challenge-2017"
 LETTERS = "NAO~"  # the data's labels, in the order of `LABELS`
 AF = LABELS.index("af")
 FOLDS, INNER = 5, 2
+STRETCH_S = 30.0  # of noise, a row
 JITTER_S = 0.008  # how much less exactly a pulse's foot is known than an R peak
 Ints = NDArray[np.int64]
 
@@ -68,6 +70,13 @@ class Examples:
         """Those records."""
         at = np.arange(len(self.y))[where]
         return Examples({w: x[at] for w, x in self.x.items()}, self.y[at], tuple(self.patient[k] for k in at))
+
+    def and_all(self, other: Examples | None) -> Examples:
+        """These records and then the others."""
+        if other is None:
+            return self
+        x = {w: np.concatenate((mine, other.x[w])) for w, mine in self.x.items()}
+        return Examples(x, np.concatenate((self.y, other.y)), self.patient + other.patient)
 
     @property
     def fold(self) -> Ints:
@@ -108,6 +117,26 @@ def examples(data_root: Path, limit: int | None = None, cache: Path | None = Non
         names: dict[str, Any] = {f"names.{w}": np.array(names) for w, names in WAYS.items()}
         np.savez(cache, y=out.y, patient=np.array(patient), **out.x, **names)
     return out
+
+
+def noise(data_root: Path) -> Examples:
+    """Noise without a heart, half a minute a row, as unreadable: nstdb's first 20 minutes; the rest is held out.
+
+    It is learned from, never counted: a loose electrode draws what a detector takes for beats.
+    """
+    found: dict[str, list[Floats]] = {way: [] for way in WAYS}
+    patient: list[str] = []
+    for entry in catalog.entries("nstdb", data_root):
+        ecg = catalog.load(entry, data_root).ecg
+        assert ecg is not None
+        for start_s in np.arange(0.0, NOISE_S, STRETCH_S):
+            x, good = clean(ecg.read(start_s, start_s + STRETCH_S), ecg.fs_hz, None)
+            r_s = r_peaks(x, ecg.fs_hz, good)
+            found["ecg"].append(numbers(r_s, x, ecg.fs_hz, good))
+            found["beats"].append(irregular.irregular(intervals(r_s, good, ecg.fs_hz)))
+            patient.append(entry.patient)
+    y = np.full(len(patient), LABELS.index("unreadable"), np.int64)
+    return Examples({w: np.array(rows) for w, rows in found.items()}, y, tuple(patient))
 
 
 def _as_pulse(r_s: Floats, x: Floats, fs_hz: float, seed: int) -> Floats:
@@ -184,23 +213,40 @@ class Crossed:
     af_from: Floats  # (R,)
 
 
-def crossed(data: Examples, way: str, settings: Settings = USUAL, tell: Callable[[str], None] = print) -> Crossed:
-    """Five folds of records; the threshold of each by two folds inside its training records."""
+def crossed(
+    data: Examples,
+    way: str,
+    settings: Settings = USUAL,
+    besides: Examples | None = None,
+    tell: Callable[[str], None] = print,
+) -> Crossed:
+    """Five folds of records; the threshold of each by two folds inside its training records.
+
+    `besides` is learned from in every fold, and not counted.
+    """
     chance, threshold, fold = np.zeros((len(data.y), len(LABELS))), np.zeros(len(data.y)), data.fold
     for k in range(FOLDS):
         train, test = data.rows(fold != k), fold == k
         inside = out_of_fold(train, way, folds(train.patient, INNER, "inside"), replace(settings, bags=1))
         threshold[test] = af_from(inside[:, AF], train.y == AF)
-        chance[test] = fitted(train.x[way], train.y, settings).probabilities(data.x[way][test])
+        seen = train.and_all(besides)
+        chance[test] = fitted(seen.x[way], seen.y, settings).probabilities(data.x[way][test])
         tell(f"{way}: fold {k + 1} of {FOLDS}, AF from {threshold[test][0]:.3f}")
     return Crossed(chance, threshold)
 
 
-def train(data: Examples, out: Path, settings: Settings = USUAL, found: dict[str, Crossed] | None = None) -> None:
+def train(
+    data: Examples,
+    out: Path,
+    settings: Settings = USUAL,
+    besides: Examples | None = None,
+    found: dict[str, Crossed] | None = None,
+) -> None:
     """Trees of all records and both ways to `rhythm.safetensors`, what they are to `rhythm.json`."""
     arrays: dict[str, NDArray] = {}
     about: dict[str, Any] = {
         "labels": list(LABELS), "numbers": {w: list(names) for w, names in WAYS.items()}, "af_from": {},
+        "noise": 0 if besides is None else len(besides.y),
         "trained_on": {"dataset": DATASET, "records": len(data.y), "labels": np.bincount(data.y, minlength=4).tolist()},
         "settings": vars(settings),
         "versions": {p: importlib.metadata.version(p) for p in ("scikit-learn", "numpy", "scipy")},
@@ -209,7 +255,8 @@ def train(data: Examples, out: Path, settings: Settings = USUAL, found: dict[str
         by = (found or {}).get(way)
         chance = by.chance if by is not None else out_of_fold(data, way, data.fold, replace(settings, bags=1))
         about["af_from"][way] = round(af_from(chance[:, AF], data.y == AF), 4)
-        arrays |= fitted(data.x[way], data.y, settings).arrays(way)
+        seen = data.and_all(besides)
+        arrays |= fitted(seen.x[way], seen.y, settings).arrays(way)
     out.mkdir(parents=True, exist_ok=True)
     save_file(arrays, out / "rhythm.safetensors")
     (out / "rhythm.safetensors").chmod(0o644)  # it is written for its owner alone
@@ -224,7 +271,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder that gets rhythm.safetensors and rhythm.json")
     parser.add_argument("--cache", type=Path, help="a .npz that keeps the numbers of every record")
     args = parser.parse_args()
-    train(examples(args.data_root, cache=args.cache), args.out)
+    train(examples(args.data_root, cache=args.cache), args.out, besides=noise(args.data_root))
 
 
 if __name__ == "__main__":
