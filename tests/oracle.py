@@ -49,7 +49,7 @@ def said(
         at_K = beat_K + rng.laplace(0, 1, len(EVENTS)) * error_K
         far_K = beat_K + rng.laplace(0, 1, len(EVENTS)) * error_K
         for k in np.flatnonzero(np.isfinite(beat_K)):
-            broad = np.hypot(BUMP_S[k], error_K[k])
+            broad = np.hypot(BUMP_S[k], 3 * error_K[k])  # as real heads: broader than their error
             chance[k] = np.maximum(chance[k], height * np.exp(-0.5 * ((t - at_K[k]) / broad) ** 2))
             anchor, near_s = (R, 0.06) if k < FOOT else (FOOT, 0.1)
             near = np.abs(t - beat_K[anchor]) <= near_s

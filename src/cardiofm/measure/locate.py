@@ -27,6 +27,7 @@ AROUND_S = {R: 0.04, FOOT: 0.06}  # of the anchor: where its beat's reaches are 
 SEARCH_S = (0.04, 0.12)  # about the reach: a top counts less the further off it lies, in units between these two
 FLOOR_S = 0.0015  # no estimate is believed to be better than this
 _FAINT = 0.04  # a chance below it is no top
+_BROADER = 0.3  # expected error per second of excess width: heads learn events weighted up, and say chances too broad
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _soft_argmax(
     around_BL = np.maximum(chance_BL - 0.02, 0) * (np.abs(far_BL) <= 2)
     weight_B = np.maximum(around_BL.sum(1), 1e-12)
     width_B = (around_BL * (index_BL - place_B[:, None]) ** 2).sum(1) / weight_B / fs_hz**2
-    sd_B = np.sqrt(np.maximum(width_B - bump_s**2, 0) + 0.002**2) / np.clip(height_B, 0.05, 1)
+    sd_B = np.sqrt(_BROADER**2 * np.maximum(width_B - bump_s**2, 0) + FLOOR_S**2) / np.clip(height_B, 0.05, 1)
     place_B = np.where(height_B > _FAINT, place_B, np.nan)
     return place_B, sd_B, height_B
 
