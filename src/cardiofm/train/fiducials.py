@@ -27,7 +27,7 @@ from cardiofm.signals import MODALITIES, WAVES
 from cardiofm.train.annotated import FOLDS
 from cardiofm.train.loop import LoopConfig, fit
 from cardiofm.train.marked import MarkedBatch, MarkedBatches, MarkedConfig
-from cardiofm.train.pretrain import commit
+from cardiofm.train.pretrain import commit, here
 
 EVENT_WEIGHT = 12.0  # of the places near an event beside the many where there is none
 CHANCE, REACH, WAVE = 6.0, 0.5, 0.3  # weights of the three answers
@@ -134,7 +134,13 @@ def train(config: FiducialConfig, data_root: Path, store: Path, out: Path) -> Pa
 
     def save(folder: Path, progress: dict[str, Any]) -> None:
         for fold, head in enumerate(heads):
-            head.about = {"provenance": {"config": to_dict(config), "commit": commit(), **progress}}
+            head.about = {
+                "provenance": {
+                    "config": to_dict(config) | {"start_from": here(config.start_from)},
+                    "commit": commit(),
+                    **progress,
+                }
+            }
             head.save(folder if fold == FOLDS else folder / f"without-{fold}")
 
     fit(Fiducials(model, heads), batches, config.loop, out, save_model=save)

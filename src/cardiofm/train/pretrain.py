@@ -65,7 +65,7 @@ def provenance(config: PretrainConfig, store_dir: Path, model: CardioFM) -> dict
     """What produced these weights: settings, commit, versions, data manifest, hardware."""
     manifest = store_dir / "manifest.json"
     return {
-        "config": to_dict(config),
+        "config": to_dict(config) | {"start_from": here(config.start_from)},
         "parameters_m": {"encoder": round(parameters_m(model.encoder), 3), "all": round(parameters_m(model), 3)},
         "commit": commit(),
         "versions": {name: version(name) for name in ("torch", "numpy", "lightning", "cardiofm")},
@@ -75,6 +75,15 @@ def provenance(config: PretrainConfig, store_dir: Path, model: CardioFM) -> dict
         "hours": json.loads(manifest.read_text(encoding="utf-8")).get("hours"),
         "before": read_provenance(Path(config.start_from)) if config.start_from else None,
     }
+
+
+def here(folder: str) -> str:
+    """A folder as seen from where the command runs; of one that lies elsewhere, its name: no path of a machine."""
+    path = Path(folder)
+    if not path.is_absolute():
+        return folder
+    inside = path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd())) if inside else path.name
 
 
 def commit() -> str:
