@@ -60,7 +60,7 @@ def said(
     seen = np.concatenate([np.repeat(valid[:1], 7, 0), np.repeat(valid[1:], 2, 0)])
     waves[0] = 1 - waves[1:].max(0)
     as_float = [a.astype(np.float32) for a in (waves * valid[0], chance * seen, reach, spread)]
-    return HeadOutputs(start_s, FS_HZ, *as_float, valid)
+    return HeadOutputs(start_s, FS_HZ, *as_float, valid=valid)
 
 
 def measured(
