@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from cardiofm.cli import app
+from cardiofm.train.pretrain import here
 from small_store import small_store, without_a_valid_sample
 
 CONFIG = """
@@ -171,3 +172,10 @@ def test_a_full_disk_is_one_line_and_with_space_the_run_goes_on_to_the_same_bits
     filler.unlink()
     assert pretrain(settings, good, out).exit_code == 0
     assert same(out, whole)
+
+
+def test_provenance_names_no_path_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert here("runs/base") == "runs/base"
+    assert here(str(tmp_path / "runs" / "base")) == "runs/base"
+    assert here("/elsewhere/runs/base") == "base"
