@@ -148,6 +148,17 @@ def test_a_constant_offset_of_pat_is_an_error_but_tracks_changes():
     assert value(rows, metric="changes_r") == 1.0
 
 
+def test_pulses_of_another_beat_are_given_back_and_counted():
+    own = stretch()
+    late = np.append(own.r_s[1:] + own.pat_ms[1:] / 1000, np.nan)  # each R peak has the foot of the beat after it
+    results = pat_rows.scored([own], {"late": lambda s: table(s.r_s, {"ppg_foot": late})})
+    rows = pat_rows.rows(results)
+    assert value(rows, metric="strict_mae_ms") > 500
+    assert value(rows, metric="other_beat") == 1.0
+    assert value(rows, metric="mae_ms") == pytest.approx(0, abs=0.01)
+    assert value(rows, metric="coverage") == pytest.approx(1 - 1 / len(own.r_s), abs=1e-3)
+
+
 def test_the_consensus_is_near_the_truth_and_refuses_noise():
     made = simulate(60, fs_ecg_hz=250, fs_ppg_hz=250, seed=5)
     found = pat.consensus(made.record)

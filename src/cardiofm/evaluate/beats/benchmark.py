@@ -42,6 +42,8 @@ METRICS = {
     "record_median_ms": "|median found − median true| of a record, mean over patients",
     "f1_…": "F1 of a boundary or of R peaks of pooled counts",
     "macro_f1": "mean of the five boundaries' F1",
+    "strict_mae_ms": "mae_ms of PAT as given; for mae_ms the pulses of another beat of a regular rhythm are given back",
+    "other_beat": "share of stretches in which that was so",
     "block_median_ms": "|median found − median true| of 30 s, mean",
     "changes_r": "Pearson r of deviations from the 30-s median, mean over patients",
     "drift_r": "Pearson r of found and true PAT over a record, mean over patients",

@@ -1,6 +1,8 @@
 """PAT errors brought together: per beat, per 30 seconds, and whether beat-to-beat changes are followed.
 
-A deviation is a beat's PAT less the median of its 30 seconds, of the tool's beats for the tool. Shapes: B beats.
+Which beat a pulse belongs to is settled first (`pat.settled_ms`); `other_beat` is the share of stretches in which a
+method had taken another one than the consensus, and `strict_mae_ms` what the error is without settling. A deviation is
+a beat's PAT less the median of its 30 seconds, of the tool's beats for the tool. Shapes: B beats.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cardiofm.evaluate.beats import pooled
-from cardiofm.evaluate.beats.pat import BLOCK_S, Stretch, found_ms
+from cardiofm.evaluate.beats.pat import BLOCK_S, Stretch, found_ms, settled_ms
 from cardiofm.evaluate.beats.table import Floats, Table, at, partner
 from cardiofm.evaluate.bootstrap import interval
 
@@ -25,7 +27,8 @@ class Scored:
 
     patient: str
     true_ms: Floats  # (B,)
-    found_ms: Floats  # (B,) NaN: refused
+    found_ms: Floats  # (B,) NaN: refused; the beat is settled
+    strict_ms: Floats  # (B,) as the method gave it
     confidence: Floats  # (B,) NaN where the method states none
     block: np.ndarray  # (B,) which 30 seconds
 
@@ -42,7 +45,11 @@ def scored(stretches: Sequence[Stretch], methods: dict[str, Callable[[Stretch], 
         for name, method in methods.items():
             table = method(stretch)
             sure = at(table, "pat_confidence", partner(stretch.r_s, table))
-            out[name].append(Scored(stretch.patient, stretch.pat_ms, found_ms(stretch, table), sure, block))
+            out[name].append(
+                Scored(
+                    stretch.patient, stretch.pat_ms, settled_ms(stretch, table), found_ms(stretch, table), sure, block
+                )
+            )
     return out
 
 
@@ -64,6 +71,14 @@ def rows(results: dict[str, list[Scored]], digits: int = 2, **keys: Any) -> list
             pooled.line(pooled.mean(error[known], own), digits, **named, metric="bias_ms", refused=lost),
             pooled.line(pooled.mean(known.astype(float), who), 4, **named, metric="coverage", refused=0),
         ]
+        strict = np.abs(np.concatenate([s.strict_ms - s.true_ms for s in each]))
+        given = np.isfinite(strict)
+        other = [float(not np.array_equal(s.strict_ms, s.found_ms, equal_nan=True)) for s in each]
+        out += [
+            pooled.line(pooled.mean(strict[given], np.asarray(who)[given].tolist()), digits, **named,
+                        metric="strict_mae_ms"),
+            pooled.line(pooled.mean(other, [s.patient for s in each]), 3, **named, metric="other_beat"),
+        ]  # fmt: skip
         for metric, of, places in (("block_median_ms", _blocks, digits), ("changes_r", _changes, 3)):
             values, patients = of(each)
             if values:

@@ -104,6 +104,9 @@ def _pat(by: Found) -> list[str]:
         key = {"set": place, "snr_db": snr_db}
         cells = [_with_share(by, "pat", "mae_ms", 1, m, **key) for m in columns]
         lines.append(line((where, "per beat, MAE in ms", *cells, aim)))
+        cells = [_share(_of(by, "pat", "other_beat", m, **key)) for m in columns]
+        if any(c not in ("–", "0.0 %") for c in cells):
+            lines.append(line((where, "stretches paired a beat off (given back for the errors)", *cells, "")))
         if place not in ("simulated", together):
             continue  # of single sets the errors alone
         for metric, words, digits in (
@@ -138,6 +141,10 @@ def _rate(by: Found) -> list[str]:
             aim = "≥ 99.5 %" if kind == "all" else ""
             lines.append(line((f"no heart: {kind}", "windows refused (beats invented a window)", *cells, aim)))
     return lines
+
+
+def _share(row: dict[str, Any] | None) -> str:
+    return "–" if row is None else f"{number(100 * row['value'], 1)} %"
 
 
 def _paired(result: dict[str, Any]) -> str:
