@@ -74,14 +74,15 @@ def test_an_echo_meets_the_level_of_both_sides() -> None:
     made = Echo(**SPEC)([(ecg + drift) * shown[..., None], None], [shown, None])[0]
     assert made is not None
     error = (made.drawn_BSP - ecg - drift)[:, GAP].mean(-1)
-    assert error.abs().max() < 0.25 < drift[:, GAP].abs().max() + 0.25
+    assert error.abs().max() < 0.25
 
 
 def test_a_stretch_is_found_as_far_away_as_the_window_reaches() -> None:
     t = torch.arange(2500) / 250
     twice = [1.5, 7.6]  # a word of three bumps, 6.1 s apart; all else is quiet
     word = [(0.0, 1.0), (0.25, -0.7), (0.6, 0.5)]
-    x = sum(a * torch.exp(-0.5 * ((t - at - after) / 0.03) ** 2) for at in twice for after, a in word)
+    bumps = [a * torch.exp(-0.5 * ((t - at - after) / 0.03) ** 2) for at in twice for after, a in word]
+    x = torch.stack(bumps).sum(0)
     x = ((x - x.mean()) / x.std()).view(1, 125, 20)
     hidden = slice(97, 100)  # the second bump of the second word
     shown = seen(hidden)

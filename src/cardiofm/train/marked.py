@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ class MarkedBatches:
             torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True)
         )
         hours = share * self.spec.window_s / 3600
-        dense = {"chance_BKN": chance, "reach_BKN": reach, "wave_BN": wave, "fold_B": fold}
+        dense: dict[str, Any] = {"chance_BKN": chance, "reach_BKN": reach, "wave_BN": wave, "fold_B": fold}
         return MarkedBatch(x, target, valid, in_mv, MODALITIES, hours, **dense)
 
     def _one(self, rng: np.random.Generator) -> tuple[NDArray, ...]:
