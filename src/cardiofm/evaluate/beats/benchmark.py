@@ -18,7 +18,19 @@ from rich.table import Table as Shown
 from cardiofm.data import catalog
 from cardiofm.data.store import file_hash
 from cardiofm.evaluate import run
-from cardiofm.evaluate.beats import boundaries, calibration, floors, pat, pat_rows, pooled, qt, r_peaks, rate, silence
+from cardiofm.evaluate.beats import (
+    boundaries,
+    calibration,
+    floors,
+    pat,
+    pat_rows,
+    pooled,
+    qt,
+    r_peaks,
+    rate,
+    rhythm,
+    silence,
+)
 from cardiofm.evaluate.beats import truth as true
 from cardiofm.evaluate.beats.own import NAME, Own, methods
 from cardiofm.evaluate.beats.pictures import draw
@@ -41,7 +53,6 @@ METRICS = {
     "coverage": "share of the true beats that were given a value",
     "record_median_ms": "|median found − median true| of a record, mean over patients",
     "f1_…": "F1 of a boundary or of R peaks of pooled counts",
-    "macro_f1": "mean of the five boundaries' F1",
     "strict_mae_ms": "mae_ms of PAT as given; for mae_ms the pulses of another beat of a regular rhythm are given back",
     "other_beat": "share of stretches in which that was so",
     "block_median_ms": "|median found − median true| of 30 s, mean",
@@ -51,6 +62,9 @@ METRICS = {
     "answered": "share of the windows with a rate",
     "refused": "share of the windows without a heart in which nothing was found",
     "invented": "R peaks and feet found in such a window, mean",
+    "auroc_af": "AUROC of atrial fibrillation against every other rhythm and noise",
+    "f1_af": "F1 of atrial fibrillation",
+    "macro_f1": "mean F1: of the five boundaries; of sinus, AF and other rhythms",
     "ece": "expected calibration error of the stated probability that the error is within the tolerance",
 }
 
@@ -188,6 +202,13 @@ def silence_part(job: Run) -> None:
     job.rows += silence.rows(job.root, min(SILENT, 50 * job.limit), job.with_own(tools, lambda own: own.anybody))
 
 
+def rhythm_part(job: Run) -> None:
+    """Atrial fibrillation against the rest, of challenge-2017 by folds and of MIT-BIH."""
+    job.rows += rhythm.rows(job.root, job.limit)
+    for dataset in ("challenge-2017", "mitdb"):
+        job.saw(dataset, [e.patient for e in catalog.entries(dataset, job.root)[: job.limit]])
+
+
 def _both(r_of: rate.Events, feet_of: rate.Events, record: Record) -> dict[str, Any]:
     return {"r_peak_s": r_of(record), "ppg_foot_s": feet_of(record)}
 
@@ -211,6 +232,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "pat": pat_part,
     "rate": rate_part,
     "silence": silence_part,
+    "rhythm": rhythm_part,
 }
 
 
@@ -291,8 +313,17 @@ def show(result: dict[str, Any]) -> None:
             continue
         extra = [r.get(k) for k in ("set", "condition", "snr_db", "channel", "tolerance", "measure")]
         where = ", ".join(str(x) for x in extra if x is not None)
-        bounds = "" if r["low"] is None else f"{r['low']:g} – {r['high']:g}"
-        cells = (r["task"], where, r["method"], r["metric"], f"{r['value']:g}", bounds, r["patients"], r["beats"])
+        bounds = "" if r.get("low") is None else f"{r['low']:g} – {r['high']:g}"
+        cells = (
+            r["task"],
+            where,
+            r["method"],
+            r["metric"],
+            f"{r['value']:g}",
+            bounds,
+            r.get("patients", ""),
+            r.get("beats", ""),
+        )
         table.add_row(*map(str, cells), str(r.get("refused", "")))
     Console(width=160).print(table)
 

@@ -38,7 +38,7 @@ Found = dict[tuple[Any, ...], dict[str, Any]]
 
 
 def intervals(result: dict[str, Any]) -> list[str]:
-    """Five tables: QT; boundaries and R peaks; PAT; rate and silence; calibration as a sentence."""
+    """Tables of QT, of boundaries and R peaks, of PAT, of rate and silence, of rhythm; calibration as a sentence."""
     by = {tuple(r.get(k) for k in _KEYS): r for r in result["rows"]}
     lines = [
         "**Intervals**, each row on the same beats for every method. Patients whose beats were marked by hand are "
@@ -53,6 +53,8 @@ def intervals(result: dict[str, Any]) -> list[str]:
         *_pat(by),
         "",
         *_rate(by),
+        "",
+        *_rhythm(by),
         "",
     ]
     said = [s for s in (_paired(result), _calibration(result)) if s]
@@ -140,6 +142,21 @@ def _rate(by: Found) -> list[str]:
             ]
             aim = "≥ 99.5 %" if kind == "all" else ""
             lines.append(line((f"no heart: {kind}", "windows refused (beats invented a window)", *cells, aim)))
+    return lines
+
+
+def _rhythm(by: Found) -> list[str]:
+    """Atrial fibrillation told from an ECG, and from the intervals alone, as a PPG gives them."""
+    columns = (OWN, f"{OWN}, intervals alone", "irregularity alone")
+    lines = header(("rhythm", "", *columns, "aim"))
+    for place, words in (
+        ("challenge-2017", "challenge-2017, folds of records"),
+        ("mitdb", "mitdb, 30 s, never trained on"),
+    ):
+        for metric, what, aim in (("auroc_af", "AUROC of AF", "≥ 0.98"), ("f1_af", "F1 of AF", "≥ 0.85")):
+            cells = [ranged(_of(by, "rhythm", metric, m, set=place), 3, bold=m == OWN) for m in columns]
+            if any(c != "–" for c in cells):
+                lines.append(line((words, what, *cells, aim if place == "challenge-2017" else "")))
     return lines
 
 
