@@ -21,11 +21,13 @@ from cardiofm.evaluate.run import row
 from cardiofm.measure.band import Floats
 from cardiofm.measure.beats import r_peaks
 from cardiofm.measure.rhythms import LABELS, WAYS, Rhythms
+from cardiofm.signals import SignalError
 from cardiofm.train import rhythm as training
 
 AF, CINC = training.AF, 3  # the challenge's score is the mean F1 of the first three labels
 METHODS = {"ecg": NAME, "beats": f"{NAME}, intervals alone"}
 FLOOR = "irregularity alone"
+LEAST = 40  # records of a rhythm, so that every fold within a fold has some
 STRETCH_S = 30.0
 BINS = 10  # of the calibration
 _AF_RHYTHMS = ("AFIB",)
@@ -46,6 +48,12 @@ class Said:
 def rows(data_root: Path, limit: int | None = None, cache: Path | None = None) -> list[dict[str, Any]]:
     """Rows of every method on both sets; `cache`: a .npz that keeps the numbers of challenge-2017."""
     data = training.examples(data_root, limit, cache)
+    few = int(np.bincount(data.y, minlength=len(LABELS)).min())
+    if few < LEAST:
+        raise SignalError(
+            f"each rhythm must have at least {LEAST} records of {training.DATASET} to be told by folds, found {few}; "
+            "measure more records, or the parts without rhythm"
+        )
     noise = training.noise(data_root)
     said = {METHODS[way]: _crossed(data, way, noise) for way in WAYS}
     return challenge_rows(data, {**said, FLOOR: _floor(data)}) + mitdb_rows(data_root, limit)
