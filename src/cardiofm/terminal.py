@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 FORMS = (".5g", "g", ".2f", ".1f", ".3f", ".0f")
-MEASURED = (".5g", "d", ".1f", ".1f", ".0f", ".0f", ".0f", ".0f")
 EXTRAS = {"torch": "train", "lightning": "train", "onnx": "export", "onnxscript": "export", "ecgfeat": "demo"}
 
 
@@ -135,16 +134,18 @@ def measured(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("recording", overflow="fold")
-    for name in ("s", "beats", "ECG /min", "PPG /min", "QRS ms", "QT ms", "QTc ms", "PAT ms", "QT of", "PAT of"):
+    table = Table(box=box.SIMPLE_HEAD, caption="ms: medians, and the share of the beats that have one; QTc: Fridericia")
+    table.add_column("recording", overflow="fold", min_width=9)
+    for name in ("beats", "/min", "QT", "QTc", "PAT", "rhythm"):
         table.add_column(name, justify="right")
     for row in rows:
-        rate, given = row["heart_rate_bpm"], row["intervals"]
-        medians = [given[name]["median"] for name in ("qrs_ms", "qt_ms", "qtc_fridericia_ms", "pat_ms")]
-        figures = [row["duration_s"], row["beats"], rate["ecg"], rate["ppg"], *medians]
-        cells = ["–" if x is None else f"{x:{form}}" for x, form in zip(figures, MEASURED, strict=True)]
-        table.add_row(escape(row["record"]), *cells, *(f"{given[n]['coverage']:.0%}" for n in ("qt_ms", "pat_ms")))
+        rate, given, told = row["heart_rate_bpm"], row["intervals"], row["rhythm"]
+        rates = [f"{rate[m]:.0f}" for m in ("ecg", "ppg") if rate[m] is not None]
+        cells = [f"{row['beats']}", " ".join(dict.fromkeys(rates)) or "–"]
+        for name in ("qt_ms", "qtc_fridericia_ms", "pat_ms"):
+            median, share = given[name]["median"], given[name]["coverage"]
+            cells.append("–" if median is None else f"{median:.0f} ({share:.0%})")
+        table.add_row(escape(row["record"]), *cells, told["label"] if told else "–")
     console = Console()
     console.print(table)
     for row in rows:
