@@ -35,7 +35,7 @@ def analyze(
       cardiofm analyze a103l.hea -o report.html
     """
     from cardiofm import pipeline
-    from cardiofm.data.files import whole
+    from cardiofm.data.files import check_folder, whole
     from cardiofm.web import page
     from cardiofm.web.summary import summary
 
@@ -49,6 +49,8 @@ def analyze(
     else:
         records = batch.read(files, ecg, ppg, fs)
     output = output or (None if as_json else Path("report.html"))
+    if output is not None:
+        check_folder(output)
     network = pipeline.load(model, backend)
     rows, drawn, unable = [], [], ""
     for record in records:

@@ -76,8 +76,7 @@ def _segments(header: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A path to write to; what was written takes the place of `path` when the block ends well, else it is removed."""
-    if not path.parent.is_dir():
-        raise SignalError(f"the output's folder {path.parent} must exist, found none; make it first")
+    check_folder(path)
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield partial
@@ -124,5 +123,10 @@ def check_embeddings_path(path: Path) -> None:
     """Refuse, before any work is done, an output that could not be written."""
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise SignalError(f"the output must end in .parquet or .csv, found {path.name!r}; change its name")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse, before any work is done, an output in a folder that does not exist."""
     if not path.parent.is_dir():
         raise SignalError(f"the output's folder {path.parent} must exist, found none; make it first")
