@@ -21,6 +21,8 @@ CODE = {reason: code for code, reason in enumerate(REASONS)}
 _PAIRED_FROM = 0.1  # confidence of a foot that may be averaged with its neighbours, though not given alone
 _DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be one
 _OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
+_COMPANY_S = 5.0  # on both sides: noise makes a top that looks like a beat now and then, a heart makes nothing else
+_AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around
 _AROUND_S = 0.15  # of an expected foot: signal must be known here, or it is no wonder that there is none
 
 
@@ -52,8 +54,10 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     r_sure = confidences(found.ecg, ECG_EVENTS, calibration)[:, R]
     sure_r = (r_sure >= calibration.given_from("r_peak")) & ~found.ecg.cut[:, R]
     foot = confidences(found.ppg, PPG_EVENTS, calibration)[:, FOOT - PPG.start]
-    beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
+    sure_r &= usual(r_s, r_sure) >= _AMONG_R
+    foot = np.where(usual(foot_s, foot) >= _AMONG_FEET, foot, 0)
+    beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)
     match = paired(r_s[beat], foot_s[pulse])
     own = np.where(match >= 0, pulse[match] if len(pulse) else -1, -1)
     delay_s = foot_s[own[own >= 0]] - r_s[beat[own >= 0]]
@@ -71,6 +75,16 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
         np.concatenate([no_ppg, np.zeros(len(alone), np.uint8)])[order],
         r_s[~sure_r & (r_sure >= _DOUBTFUL * calibration.given_from("r_peak"))],
     )
+
+
+def usual(at_s: Floats, sure: NDArray[np.floating]) -> Floats:
+    """The median confidence of the tops within `_COMPANY_S` of each, `(n,)`; times ascend.
+
+    >>> usual(np.array([0.0, 1.0, 2.0, 30.0]), np.array([0.9, 0.2, 0.8, 0.1])).tolist()
+    [0.8, 0.8, 0.8, 0.1]
+    """
+    first, last = np.searchsorted(at_s, at_s - _COMPANY_S), np.searchsorted(at_s, at_s + _COMPANY_S, "right")
+    return np.array([np.median(sure[a:b]) for a, b in zip(first, last, strict=True)], np.float64)
 
 
 def _interp(at: Floats, known_at: Floats, value: Floats) -> Floats:
