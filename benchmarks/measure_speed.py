@@ -10,11 +10,9 @@ and twenty-four hours of a recording that is never in memory whole.
 from __future__ import annotations
 
 import json
-import random
 import statistics
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +20,13 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from cardiofm.data import catalog
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import run
 from cardiofm.evaluate.sample import Piece, summary
+from cardiofm.evaluate.timing import timed
 from cardiofm.pipeline import load
 from cardiofm.signals import InputSpec, Record, Signal
 
@@ -51,7 +49,7 @@ def main() -> None:
     if args.memory:
         return _print_memory(args.model, args.backend, args.memory, args.data_root)
     records = [_part(catalog.load(e, args.data_root)) for e in catalog.entries("bidmc", args.data_root)[:3]]
-    times = _timed(_ways([args.model, *args.also], args.backend, records, sorted({1, args.threads})), args.limit)
+    times = timed(_ways([args.model, *args.also], args.backend, records, sorted({1, args.threads})), args.limit)
     used = [Piece("bidmc", str(r.patient), r.name, w) for r in records for w in cut(r, SPEC)]
     result = run.save(
         args.out / "measure_speed.json", "measure_speed", _rows(times), args.model, summary(used),
@@ -112,23 +110,6 @@ def _peer(records: list[Record]) -> Way:
         return len(pairs)
 
     return once
-
-
-def _timed(ways: dict[Key, Way], rounds: int) -> dict[Key, list[float]]:
-    """Windows per second of every way in every round."""
-    times: dict[Key, list[float]] = {key: [] for key in ways}
-    with Progress(transient=True) as bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        job = bar.add_task("timing", total=rounds * len(ways))
-        for number in range(rounds):
-            order = list(ways)
-            random.Random(number).shuffle(order)
-            for key in order:
-                start_s = time.perf_counter()
-                done = ways[key]()
-                times[key].append(done / (time.perf_counter() - start_s))
-                bar.advance(job)
-    return times
 
 
 def _rows(times: dict[Key, list[float]]) -> list[dict[str, Any]]:

@@ -9,11 +9,9 @@ a Record. Peak memory is that of a process of its own that does nothing else.
 from __future__ import annotations
 
 import json
-import random
 import statistics
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from itertools import islice
@@ -22,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from cardiofm import weights
@@ -30,6 +27,7 @@ from cardiofm.data import catalog
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import run
 from cardiofm.evaluate.sample import Piece, summary
+from cardiofm.evaluate.timing import timed
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import InputSpec, Record, Window
 
@@ -50,7 +48,7 @@ def main() -> None:
         return _print_memory(*args.memory, record=records[0])
     folders = _folders(args.model)
     windows, used = _windows(records)
-    times = _timed(_ways(folders, windows, records[0], sorted({1, args.threads})), args.limit)
+    times = timed(_ways(folders, windows, records[0], sorted({1, args.threads})), args.limit)
     memory = _memory(folders, args.data_root)
     result = run.save(
         args.out / "throughput.json", "throughput", _rows(times), args.model, summary(used),
@@ -145,23 +143,6 @@ def _set_threads(backend: str, threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def _timed(ways: dict[tuple[Any, ...], Way], rounds: int) -> dict[tuple[Any, ...], list[float]]:
-    """Windows per second of every way in every round."""
-    times: dict[tuple[Any, ...], list[float]] = {key: [] for key in ways}
-    with Progress(transient=True) as bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        job = bar.add_task("timing", total=rounds * len(ways))
-        for number in range(rounds):
-            order = list(ways)
-            random.Random(number).shuffle(order)
-            for key in order:
-                start_s = time.perf_counter()
-                done = ways[key]()
-                times[key].append(done / (time.perf_counter() - start_s))
-                bar.advance(job)
-    return times
 
 
 def _rows(times: dict[tuple[Any, ...], list[float]]) -> list[dict[str, Any]]:

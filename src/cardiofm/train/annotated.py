@@ -24,6 +24,7 @@ from cardiofm.data.simulate import RHYTHMS, simulate
 from cardiofm.data.store import Store
 from cardiofm.data.windows import window_at
 from cardiofm.measure.beats import Pulses, pulses, r_peaks
+from cardiofm.measure.pair import DELAY_S
 from cardiofm.signals import EVENTS, InputSpec, Record
 
 FOLDS = 3
@@ -31,7 +32,6 @@ AROUND_S = 0.15  # of a beat's first and last mark: there its reader looked
 _MISSED = 1.6  # an interval so much longer than the usual one may hide a beat that was not marked
 _MITDB_S = 300.0  # of each record
 _SAME_S = 0.1  # a detector's R peak so close to an annotation is that beat's
-_PAT_S = (0.05, 1.3)
 _STEADY_S = 0.06  # of a record's usual delay: a foot belongs to its R peak
 _QUALITY = 0.6  # least quality of both channels that classical detectors are believed on
 ECG = slice(0, sum(not n.startswith("ppg") for n in EVENTS))
@@ -177,7 +177,7 @@ def paired(peaks_s: Floats, found: Pulses) -> tuple[NDArray[np.int64], float] | 
     if min(len(peaks_s), len(found)) < 10:
         return None
     lags_s = (found.foot_s[None] - peaks_s[:, None]).ravel()
-    lags_s = np.sort(lags_s[(lags_s > _PAT_S[0]) & (lags_s < _PAT_S[1])])
+    lags_s = np.sort(lags_s[(lags_s > DELAY_S[0]) & (lags_s < DELAY_S[1])])
     counts = np.searchsorted(lags_s, lags_s + 2 * _STEADY_S) - np.arange(len(lags_s))
     if not len(counts) or counts.max() < 0.9 * min(len(peaks_s), len(found)):
         return None

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from cardiofm.data.store import Store
 from cardiofm.measure.band import power_in_band
+from cardiofm.measure.locate import BUMP_S
 from cardiofm.signals import MODALITIES, InputSpec, SignalError
 from cardiofm.train import annotated
 from cardiofm.train.annotated import ECG, FOOT, R, Take
 from cardiofm.train.augment import AugmentConfig, augment, play
 from cardiofm.train.batches import Batch
 
-WIDTH_S = np.array([0.016, 0.016, 0.012, 0.010, 0.012, 0.016, 0.020, 0.016, 0.020])  # sd of the bump at each event
 REACH_S = (0.06, 0.1)  # about the R peak, about the foot: where the reach is asked for
 KINDS = ("ludb", "qtdb", "mitdb", "both", "simulated", "nothing")
 
@@ -187,8 +187,8 @@ def targets(
     beats_s = beats_s[((beats_s > -1) & (beats_s < N / fs_hz + 1)).any(1)]
     for beat_s in beats_s:
         for k in np.flatnonzero(np.isfinite(beat_s)):
-            low, high = (int(np.clip((beat_s[k] + s * 4 * WIDTH_S[k]) * fs_hz, 0, N)) for s in (-1, 1))
-            bump = np.exp(-0.5 * ((n[low:high] / fs_hz - beat_s[k]) / WIDTH_S[k]) ** 2)
+            low, high = (int(np.clip((beat_s[k] + s * 4 * BUMP_S[k]) * fs_hz, 0, N)) for s in (-1, 1))
+            bump = np.exp(-0.5 * ((n[low:high] / fs_hz - beat_s[k]) / BUMP_S[k]) ** 2)
             chance[k, low:high] = np.maximum(chance[k, low:high], bump)
         for anchor, own, reach_s in ((R, ECG, REACH_S[0]), (FOOT, slice(ECG.stop, None), REACH_S[1])):
             if np.isfinite(beat_s[anchor]):

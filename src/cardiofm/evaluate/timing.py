@@ -1,0 +1,35 @@
+"""Ways of doing one thing, timed side by side in shuffled rounds, so that a noisy machine is noisy to all of them."""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from rich.progress import Progress
+
+Way = Callable[[], int]  # does the work once, says how many windows that were
+Key = tuple[Any, ...]
+
+
+def timed(ways: dict[Key, Way], rounds: int) -> dict[Key, list[float]]:
+    """Windows per second of every way in every round.
+
+    >>> sorted(timed({("a",): lambda: 3, ("b",): lambda: 4}, 2)), len(timed({("a",): lambda: 1}, 3)[("a",)])
+    ([('a',), ('b',)], 3)
+    """
+    times: dict[Key, list[float]] = {key: [] for key in ways}
+    with Progress(transient=True) as bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        job = bar.add_task("timing", total=rounds * len(ways))
+        for number in range(rounds):
+            order = list(ways)
+            random.Random(number).shuffle(order)
+            for key in order:
+                start_s = time.perf_counter()
+                done = ways[key]()
+                times[key].append(done / (time.perf_counter() - start_s))
+                bar.advance(job)
+    return times
