@@ -24,11 +24,12 @@ from rich.table import Table
 
 from cardiofm.data import catalog
 from cardiofm.evaluate import noise as recorded
-from cardiofm.evaluate import robustness, run, scores
+from cardiofm.evaluate import robustness, run
 from cardiofm.evaluate.noise import Noise
 from cardiofm.evaluate.robustness import GIVEN, SNR_DB, View, af_pieces, alarm_pieces, usable
 from cardiofm.evaluate.rows import Metric, Score, paired, summarised
 from cardiofm.evaluate.sample import Piece, pieces, summary
+from cardiofm.heads import scores
 from cardiofm.pipeline import Model, load
 
 FIT = {"train": 10.0, "valid": 2.5}  # alarms that the probes are fitted and chosen on, for each test window

@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 
 from cardiofm import pipeline
-from cardiofm.evaluate import cached, cohorts, frozen, identity, minirocket, probes, scores, tasks
+from cardiofm.evaluate import cached, cohorts, frozen, identity, minirocket, tasks
 from cardiofm.evaluate.tables.representation import representation
+from cardiofm.heads import scores
+from cardiofm.heads.learn import probes
 from cardiofm.signals import InputSpec, Window
 
 SPEC = InputSpec()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
-from cardiofm.evaluate.scores import auroc, once
+from cardiofm.heads.scores import auroc, once
 from cardiofm.measure.rhythms import LABELS, WAYS, Rhythms
 from cardiofm.train import rhythm as training
 

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cardiofm.heads.scores import Interval
+
+__all__ = ["Interval", "difference", "interval", "ratio", "ratio_difference"]
+
 Statistic = Literal["mean", "median"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its 95 % interval, in the unit of what was averaged; NaN bounds where there is one patient."""
-
-    value: float
-    low: float
-    high: float
-    patients: int
-    windows: int
 
 
 def interval(

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cardiofm.evaluate import cohorts, metrics, probes, scores
+from cardiofm.evaluate import cohorts, metrics
 from cardiofm.evaluate.bootstrap import Interval, difference, interval
 from cardiofm.evaluate.cached import embeddings
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.drawing import draw, through_codes
 from cardiofm.evaluate.sample import ZERO_SHOT, Piece, pieces
+from cardiofm.heads import scores
+from cardiofm.heads.learn import probes
 from cardiofm.model.backend import TorchBackend
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.pipeline import MIN_S, Model

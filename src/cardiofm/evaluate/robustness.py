@@ -20,11 +20,12 @@ from rich.progress import track
 
 from cardiofm.data import catalog
 from cardiofm.data.windows import window_at
-from cardiofm.evaluate import floors, metrics, probes
+from cardiofm.evaluate import floors, metrics
 from cardiofm.evaluate.cached import embeddings
 from cardiofm.evaluate.drawing import decoded, draw_encoded, encoded, mean_depth
 from cardiofm.evaluate.noise import Noise, noisy
 from cardiofm.evaluate.sample import Piece
+from cardiofm.heads.learn import probes
 from cardiofm.measure.band import in_band, power_in_band
 from cardiofm.measure.beats import ppg_feet, r_peaks
 from cardiofm.model.encoded import depths

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.evaluate import probes, scores
 from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.evaluate.cohorts import Cohort
-from cardiofm.evaluate.probes import HeldOut, Kind
+from cardiofm.heads import scores
+from cardiofm.heads.learn import probes
+from cardiofm.heads.learn.probes import HeldOut, Kind
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 _PARTS = {8: "valid", 9: "test"}  # the folds of ptb-xl; 1 to 7 train

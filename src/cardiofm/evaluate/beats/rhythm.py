@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from cardiofm import weights
 from cardiofm.data import catalog
-from cardiofm.evaluate import scores
 from cardiofm.evaluate.beats.own import NAME
 from cardiofm.evaluate.run import row
+from cardiofm.heads import scores
 from cardiofm.measure.band import Floats
 from cardiofm.measure.beats import r_peaks
 from cardiofm.measure.rhythms import LABELS, WAYS, Rhythms

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cardiofm.evaluate.bootstrap import Interval
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval, in the unit of what was averaged; NaN bounds where there is one patient."""
+
+    value: float
+    low: float
+    high: float
+    patients: int
+    windows: int
+
 
 Metric = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[np.float64]]
 

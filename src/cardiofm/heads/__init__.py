@@ -1,0 +1,1 @@
+"""Answers on top of the embedding: heads that explain themselves, made from labels, used on recordings."""
