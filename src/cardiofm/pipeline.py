@@ -76,7 +76,8 @@ def load(name_or_folder: str | Path = "base", backend: str | None = None, thread
 
         run = OnnxBackend(folder, threads)
     rhythms = Rhythms.load(weights.HERE) if (weights.HERE / "rhythm.json").is_file() else None
-    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, run, calibration(folder), rhythms)
+    spec = from_dict(InputSpec, config["spec"])
+    return Model(config["name"], spec, config, run, calibration(folder), rhythms, folder)
 
 
 def calibration(folder: Path) -> Calibration:
@@ -117,6 +118,7 @@ class Model:
     backend: Backend
     calibration: Calibration = field(default_factory=Calibration)
     rhythms: Rhythms | None = None  # None: no rhythm is told
+    folder: Path | None = None  # where it was loaded from
 
     @overload
     def embed(self, records: Record, hop_s: float | None = None, batch: int = 16) -> Embedding: ...

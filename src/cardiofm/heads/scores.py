@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+
 @dataclass(frozen=True)
 class Interval:
     """A value and its 95 % interval, in the unit of what was averaged; NaN bounds where there is one patient."""

@@ -1,0 +1,118 @@
+"""What a head sees of a recording: the embedding of each window, hand-crafted numbers, and how good the signal is.
+
+Shapes: W windows, D numbers of an embedding, F hand-crafted numbers, C channels (ecg, ppg).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.data.usable import kinds, stacked, usable
+from cardiofm.measure.features import features
+from cardiofm.model.checkpoint import WEIGHTS
+from cardiofm.pipeline import Model
+from cardiofm.signals import MODALITIES, CheckpointError, Record, SignalError, Window
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class View:
+    """Which part of a recording a head looks at."""
+
+    uses: tuple[str, ...] = MODALITIES  # another channel is left aside, as it was never there when the head was made
+    needs: tuple[str, ...] = ()  # without these the head says nothing
+    last_s: float | None = None  # only the last seconds
+
+    def of(self, record: Record) -> Record:
+        """The part of the record; raises SignalError where a channel that is needed is absent."""
+        absent = [m for m in self.needs if record.signal(m) is None]
+        if absent or not any(record.signal(m) for m in self.uses):
+            wanted = " and ".join((self.needs or self.uses)).upper().replace(" AND ", " and ")
+            raise SignalError(
+                f"record {record.name!r} must have {wanted} for this head, found only "
+                f"{' and '.join(record.present).upper().replace(' AND ', ' and ')}; use another head or recording"
+            )
+        kept = replace(record, **{m: None for m in MODALITIES if m not in self.uses})
+        if self.last_s is None or kept.duration_s <= self.last_s:
+            return kept
+        return kept.crop(kept.end_s - self.last_s, kept.end_s)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of one recording."""
+
+    record: str
+    embedding: NDArray[np.float32]  # (W, D)
+    crafted: NDArray[np.float32]  # (W, F); NaN where a number cannot be measured
+    known: NDArray[np.float32]  # (W,) share of the window that is known, 0 to 1: the weight of a window in means
+    quality: NDArray[np.float32]  # (W, C)
+    present: NDArray[np.bool_]  # (W, C)
+
+    def mean(self, both: bool = False) -> NDArray[np.float64]:
+        """The embedding averaged over windows `(D,)`, or with the hand-crafted numbers behind it `(D + F,)`."""
+        embedding = _mean(self.embedding, self.known)
+        return np.concatenate([embedding, self.mean_crafted()]) if both else embedding
+
+    def mean_crafted(self) -> NDArray[np.float64]:
+        """The hand-crafted numbers averaged over the windows where they could be measured `(F,)`."""
+        return _mean(self.crafted, self.known)
+
+    def quality_of(self, channel: int) -> float | None:
+        """Mean quality of a channel over its windows, 0 bad to 1 good; None where it is absent."""
+        there = self.present[:, channel]
+        return float(self.quality[there, channel].mean()) if there.any() else None
+
+
+def look(record: Record, model: Model, view: View | None = None) -> Seen:
+    """Everything a head may ask of a record; raises SignalError where there is nothing to see."""
+    record = record if view is None else view.of(record)
+    parts: list[tuple[NDArray, ...]] = []
+    for some in _batches(usable(record, model.spec, None)):
+        crafted = np.stack([features(w.values, w.valid, w.in_mv, model.spec.fs_hz) for w in some])
+        known = np.array([w.valid.any(0).mean() for w in some], np.float32)
+        quality, present = np.stack([w.quality for w in some]), np.stack([w.valid.any(-1) for w in some])
+        parts.append((embedded(some, model), crafted, known, quality, present))
+    return Seen(record.name, *(np.concatenate(one) for one in zip(*parts, strict=True)))
+
+
+def embedded(windows: Sequence[Window], model: Model) -> NDArray[np.float32]:
+    """One embedding a window `(W, D)`; a channel without valid samples is not run."""
+    found: list[tuple[int, NDArray[np.float32]]] = []
+    for at, kind in kinds(list(windows)):
+        found += zip(at, model.backend.encode(*stacked([windows[i] for i in at]), kind).embedding, strict=True)
+    return np.stack([row for _, row in sorted(found, key=lambda pair: pair[0])])
+
+
+def weights_hash(model: Model) -> str:
+    """The SHA-256 of the weights of a loaded model; a head belongs to one of them."""
+    if model.folder is None:
+        raise CheckpointError("a head needs a model that was loaded from its folder, found one made in memory; save it")
+    path = model.folder / WEIGHTS
+    return _hash(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _hash(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _batches(pairs: Iterator[tuple[Window, Window]]) -> Iterator[list[Window]]:
+    while some := [window for window, _ in islice(pairs, _BATCH)]:
+        yield some
+
+
+def _mean(values_WF: NDArray, known_W: NDArray) -> NDArray[np.float64]:
+    weight = np.isfinite(values_WF) * np.maximum(known_W, 1e-3)[:, None].astype(np.float64)
+    total, count = (np.nan_to_num(values_WF) * weight).sum(0), weight.sum(0)
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
