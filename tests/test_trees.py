@@ -68,3 +68,14 @@ def test_what_is_no_forest_is_refused() -> None:
     del arrays["ecg.left"]
     with pytest.raises(CheckpointError, match=r"ecg\.left"):
         Trees.of(arrays, "ecg")
+
+
+def test_one_label_and_a_value_are_sums_of_leaves() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    x, y = drawn()
+    two = HistGradientBoostingClassifier(max_iter=9, max_leaf_nodes=5).fit(x, y > 1)
+    years = HistGradientBoostingRegressor(max_iter=9, max_leaf_nodes=5).fit(x, 60 + 5.0 * y)
+    for model, expected in ((two, two.decision_function(x)), (years, years.predict(x))):
+        trees = Trees.grown([t.nodes for row in model._predictors for t in row], np.ravel(model._baseline_prediction))
+        np.testing.assert_allclose(trees.totals(x)[:, 0], expected, rtol=0, atol=1e-9)

@@ -163,26 +163,11 @@ def fitted(x_RF: Floats, y_R: Ints, settings: Settings = USUAL, seed: int = 0) -
 
 def exported(models: Sequence[HistGradientBoostingClassifier]) -> Trees:
     """The mean of models' log-odds as arrays: the same probabilities as scikit-learn's for a single model."""
-    grown = [tree.nodes for m in models for labels in m._predictors for tree in labels]
-    most = max(len(nodes) for nodes in grown)
-    shape = (len(grown), most)
-    out: dict[str, NDArray] = {
-        "feature": np.zeros(shape, np.int16), "threshold": np.zeros(shape), "left": np.zeros(shape, np.int16),
-        "right": np.zeros(shape, np.int16), "unknown_left": np.zeros(shape, bool), "value": np.zeros(shape),
-    }  # fmt: skip
-    for k, nodes in enumerate(grown):
-        leaf, own, n = nodes["is_leaf"].astype(bool), np.arange(len(nodes)), len(nodes)
-        out["feature"][k, :n] = np.where(leaf, 0, nodes["feature_idx"])
-        out["threshold"][k, :n] = np.where(leaf, 0.0, nodes["num_threshold"])
-        out["left"][k, :n], out["right"][k, :n] = (
-            np.where(leaf, own, nodes["left"]),
-            np.where(leaf, own, nodes["right"]),
-        )
-        out["unknown_left"][k, :n] = nodes["missing_go_to_left"].astype(bool)
-        out["value"][k, :n] = np.where(leaf, nodes["value"], 0.0) / len(models)
-    start = np.mean([np.ravel(m._baseline_prediction) for m in models], axis=0)
-    deepest = max(int(nodes["depth"].max()) for nodes in grown)
-    return Trees(**out, start=start, depth=np.array([deepest]))
+    trees = Trees.grown(
+        [tree.nodes for m in models for labels in m._predictors for tree in labels],
+        np.mean([np.ravel(m._baseline_prediction) for m in models], axis=0),
+    )
+    return replace(trees, value=trees.value / len(models))
 
 
 def out_of_fold(data: Examples, way: str, fold_R: Ints, settings: Settings = USUAL) -> Floats:
