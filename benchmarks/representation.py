@@ -20,7 +20,7 @@ from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.sample import Piece, summary
 from cardiofm.pipeline import load
 
-METHODS = frozen.METHODS | {
+METHODS = {  # beside the extractors
     "model + hand-crafted": "CardioFM embedding and hand-crafted numbers",
     "what is known": "the type of alarm alone",
     "constant": "the majority, or the mean",
@@ -51,11 +51,13 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     used: list[Piece] = []
+    about: dict[str, str] = {}
     for name in args.sets:
         read, ask = SETS[name]
         limit = args.limit if name == "challenge-2017" else round(args.limit * 5 / 3)
         cohort = read(args.data_root, model.spec, limit)
-        made = frozen.numbers(cohort, model, sha256, args.cache)
+        made, own = frozen.numbers(cohort, model, sha256, args.cache)
+        about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
         for task in ask(cohort):
             found = tasks.probed(task, features)
@@ -69,7 +71,7 @@ def main() -> None:
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "representation.json", "representation", rows, args.model, summary(used),
-        methods=METHODS, heads=HEADS, differences=differences,
+        methods=about | METHODS, heads=HEADS, differences=differences,
     )  # fmt: skip
     draw(result, args.out / "representation.png")
     show(result)

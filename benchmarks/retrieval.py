@@ -27,7 +27,6 @@ from cardiofm.pipeline import load
 
 APART_S = 120.0
 SETS = ("bidmc", "ptb-xl")
-METHODS = frozen.METHODS | {"chance": "by counts"}
 NEAREST, ANOTHER, ERROR = "same patient", "same patient, another recording", "equal error rate"
 
 
@@ -43,19 +42,21 @@ def main() -> None:
     differences: list[dict[str, Any]] = []
     used: list[Piece] = []
     records = {}
+    about = {"chance": "by counts"}
     for name in args.sets:
         if name == "bidmc":
             cohort = cohorts.bidmc(args.data_root, model.spec, each=args.limit)
         else:
             cohort = cohorts.ptb_xl(args.data_root, model.spec)
-        values = frozen.numbers(cohort, model, sha256, args.cache)
+        values, own = frozen.numbers(cohort, model, sha256, args.cache)
+        about = own | about
         for more, all_of in zip(compared(values, cohort, name == "bidmc"), (rows, differences), strict=True):
             all_of += more
         used += cohort.pieces()
         records[name] = len(cohort.entries)
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
-        args.out / "retrieval.json", "retrieval", rows, args.model, summary(used), methods=METHODS,
+        args.out / "retrieval.json", "retrieval", rows, args.model, summary(used), methods=about,
         metrics={NEAREST: "share of windows", ANOTHER: "share of windows", ERROR: "share of pairs"}, apart_s=APART_S,
         records=records, differences=differences,
     )  # fmt: skip
@@ -111,7 +112,7 @@ def show(result: dict[str, Any]) -> None:
     for r in result["rows"]:
         bounds = f"{r['low']:.1%} - {r['high']:.1%}"
         counts = (str(r["patients"]), str(r["windows"]))
-        table.add_row(r["set"], r["metric"], METHODS[r["method"]], f"{r['value']:.1%}", bounds, *counts)
+        table.add_row(r["set"], r["metric"], result["methods"][r["method"]], f"{r['value']:.1%}", bounds, *counts)
     Console(width=180).print(table)
 
 
