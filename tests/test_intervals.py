@@ -52,6 +52,13 @@ def test_a_value_or_a_reason_never_both_never_none() -> None:
         given = np.isfinite(m.values[column])
         assert np.array_equal(given, m.reason[column] == 0)
         assert ((m.confidence[column] > 0) == given).all()
+    for column, first, last in (
+        ("pr", "p_onset", "qrs_onset"),
+        ("qrs", "qrs_onset", "qrs_offset"),
+        ("qt", "qrs_onset", "t_end"),
+    ):
+        both = np.isfinite(m.values[f"{first}_s"]) & np.isfinite(m.values[f"{last}_s"])
+        assert not (np.isfinite(m.values[f"{column}_ms"]) & ~both).any()  # no point by the back door
 
 
 @pytest.mark.parametrize("delay_s", [0.05, 0.4, 0.9])
@@ -137,8 +144,8 @@ def test_noise_lowers_confidence_then_refuses() -> None:
     assert shares[0] > 0.97 > shares[2]
     assert shares[2] < 0.5
     assert means[0] > means[1] + 0.05
-    said = set(sure[2].reasons("qt_ms")) - {""}
-    assert said <= {"noise", "estimates disagree", "no T wave seen", "runs into the next beat", "cut by an edge"}
+    said = set(sure[2].reasons("qt_ms")) - {"", "waves out of order", "runs into the next beat"}
+    assert said <= {"noise", "estimates disagree", "no T wave seen", "cut by an edge"}
 
 
 def test_smoothing_helps_where_beats_are_unsure() -> None:

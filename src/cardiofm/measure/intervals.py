@@ -1,7 +1,8 @@
 """Located beats to the table of beats: points in s, intervals in ms, each with its confidence, or the reason why not.
 
-An interval of two points is judged by its own error: smoothing over beats can give what one beat alone could not. PAT
-is smoothed, QT is not: its errors are a person's rather than a beat's, and its stated errors say more unsmoothed.
+An interval is judged by its own error, and given only where its points are; but PAT is smoothed, and beats can give
+together what one alone could not. QT is not: its errors are a person's rather than a beat's, and its stated errors say
+more unsmoothed.
 Shapes: B rows, one per beat.
 """
 
@@ -24,6 +25,7 @@ from cardiofm.signals import MEASURES
 ABSENT = 0.25  # a P or T wave whose presence and chance stay below this was not there
 _MERGE_S = 0.02  # a T wave may overlap the next P by this much
 _GAP_S = 0.1  # an interval with more unknown signal inside may hide a beat
+_ENDS = {"pr": ("p_onset", "qrs_onset"), "qrs": ("qrs_onset", "qrs_offset"), "qt": ("qrs_onset", "t_end")}
 _ORDER = ("p_onset", "p_offset", "qrs_onset", "r_peak", "qrs_offset", "t_peak", "t_end")
 Codes = NDArray[np.uint8]
 
@@ -75,13 +77,8 @@ def seen_points(found: Gathered, rows: Rows) -> dict[str, Seen]:
 def seen_intervals(points: dict[str, Seen], found: Gathered, rows: Rows, smoothed: bool) -> dict[str, Seen]:
     """RR, PR, QRS, QT and PAT of every beat."""
     rr = _rr(points["r_peak"], found, rows)
-    out = {
-        "rr": rr,
-        "pr": _between(points["p_onset"], points["qrs_onset"]),
-        "qrs": _between(points["qrs_onset"], points["qrs_offset"]),
-        "qt": _between(points["qrs_onset"], points["t_end"]),
-        "pat": _between(points["r_peak"], points["ppg_foot"]),
-    }
+    out = {"rr": rr} | {name: _between(points[first], points[last]) for name, (first, last) in _ENDS.items()}
+    out["pat"] = _between(points["r_peak"], points["ppg_foot"])
     if smoothed:
         rr_s = np.where(rr.why == 0, rr.value_s, np.nan)
         out["pat"] = _smoothed(out["pat"], points["r_peak"].value_s, rr_s, smooth.PAT)
@@ -98,6 +95,8 @@ def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: 
         for part in (points, intervals)
     )
     _in_order(points)
+    for name, ends in _ENDS.items():
+        intervals[name] = _between_given(intervals[name], *(points[end] for end in ends))
     table = Table({}, {}, {})
     for name, seen in (points | intervals).items():
         column, unit = (f"{name}_s", 1.0) if name in points else (f"{name}_ms", 1000.0)
@@ -156,6 +155,12 @@ def _between(first: Seen, last: Seen) -> Seen:
         np.minimum(first.presence, last.presence),
         np.where(first.why > 0, first.why, last.why).astype(np.uint8),
     )
+
+
+def _between_given(interval: Seen, first: Seen, last: Seen) -> Seen:
+    """Refused where one of its points is, for that reason: a PR without its P would be a point by the back door."""
+    why = np.where(first.why > 0, first.why, last.why)
+    return replace(interval, why=np.where(interval.why > 0, interval.why, why).astype(np.uint8))
 
 
 def _rr(r: Seen, found: Gathered, rows: Rows) -> Seen:
