@@ -163,7 +163,7 @@ def test_the_consensus_is_near_the_truth_and_refuses_noise():
     made = simulate(60, fs_ecg_hz=250, fs_ppg_hz=250, seed=5)
     found = pat.consensus(made.record)
     assert found is not None
-    r_s, pat_ms, delay = found
+    r_s, pat_ms, delay, _ = found
     near = np.abs(r_s[:, None] - made.beats.r_peak_s).argmin(1)
     assert np.nanmedian(np.abs(pat_ms - made.beats.pat_ms[near])) < 6
     assert delay == pytest.approx(float(np.nanmedian(made.beats.pat_ms)) / 1000, abs=0.01)

@@ -7,12 +7,16 @@ R peak takes the foot that lies nearest to where the course expects it.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cardiofm.measure.band import Floats
 
-DELAY_S = (0.05, 1.3)  # from R peak to foot
+DELAY_S = (0.1, 1.3)  # from R peak to foot
 _BIN_S = 0.01
 _STEP_S = 5.0  # the course is asked for this often
 _NEAR_S = 0.05  # a delay this far from the course does not count for it
@@ -22,33 +26,54 @@ _JUMP = 12.0  # what any change costs: a sensor that was put on anew
 _LATER = 0.1  # share by which a second of delay lowers what agrees: of two alike, the shorter
 _ABOUT_S = (0.16, 0.12)  # of the course, then of the beats around: a foot further away is another beat's
 _AROUND = 15  # beats
-_FEW = 6  # steps from one beat to the next from which on they say how steady a delay is
-_WILD_S = 0.1  # larger steps say no more than this
+_USUAL_S = ((0.5, 0.27, 0.06), (0.4, 0.52, 0.07), (0.06, 1.1, 0.08))  # weight, delay, spread: as it is; monitors
+_UNUSUAL = 0.05  # density of any other
+_FEW = 20  # beats from which on they say which of two delays is the easier to foretell
+_BEFORE = 6  # beats that a delay is foretold from
+_WILD_S = 0.15  # deviations beyond it are errors
+_RIDGE, _TAIL, _LEAST_S, _PASSES = 0.01, 4.0, 0.001, 4  # of the fit
 
 
-def paired(r_s: ArrayLike, foot_s: ArrayLike) -> NDArray[np.int64]:
-    """For each R peak the index of its foot, −1 where it has none, `(B,)`; times in s, ascending.
+class Paired(NamedTuple):
+    """Which foot belongs to which R peak, and how sure it is that it is not the beat before or after that sent it."""
+
+    foot: NDArray[np.int64]  # (B,) index of each R peak's foot, -1 where it has none
+    sure: float  # probability that no other beat of the same rhythm did; NaN without pairs
+
+
+def paired(r_s: ArrayLike, foot_s: ArrayLike) -> Paired:
+    """The foot of each R peak; times in s, ascending.
 
     >>> r = np.cumsum([1.0, 0.8, 0.9, 1.1, 0.7, 1.0])
-    >>> paired(r, np.delete(r + 1.05, 2)).tolist()
+    >>> paired(r, np.delete(r + 1.05, 2)).foot.tolist()
     [0, 1, -1, 2, 3, 4]
     """
     r, foot = np.asarray(r_s, np.float64), np.asarray(foot_s, np.float64)
     if len(r) == 0 or len(foot) == 0:
-        return np.full(len(r), -1)
-    found = _nearest(r + delay_course(r, foot), foot, _ABOUT_S[0])
-    found = _steadiest(found, r, foot)
+        return Paired(np.full(len(r), -1), math.nan)
+    found, sure = likeliest(_nearest(r + delay_course(r, foot), foot, _ABOUT_S[0]), r, foot)
     delay = np.where(found >= 0, foot[found] - r, np.nan)
     usual = np.nanmedian(delay) if (found >= 0).any() else np.nan
-    return _nearest(r + _smooth(delay, np.full(len(r), usual)), foot, _ABOUT_S[1])
+    return Paired(_nearest(r + _smooth(delay, np.full(len(r), usual)), foot, _ABOUT_S[1]), sure)
 
 
-def _steadiest(found: NDArray[np.int64], r_s: Floats, foot_s: Floats) -> NDArray[np.int64]:
-    """The pairing, or the same one or two beats earlier or later, whose delay changes least from beat to beat.
+def usual(delay_s: float) -> float:
+    """Log of how usual a delay is: of a pulse as it is, or as a monitor gives it."""
+    density = sum(w * math.exp(-0.5 * ((delay_s - at_s) / sd_s) ** 2) / sd_s for w, at_s, sd_s in _USUAL_S)
+    return math.log(density + _UNUSUAL)
 
-    In an even rhythm a delay and that delay and a beat are both steady; but the second carries all that RR varies.
+
+def likeliest(
+    found: NDArray[np.int64], r_s: Floats, foot_s: Floats, prior: Callable[[float], float] = usual
+) -> tuple[NDArray[np.int64], float]:
+    """The pairing, or the same one or two beats earlier or later, whichever is likeliest, and its probability.
+
+    In an even rhythm a delay and that delay and a beat are both steady, but the second carries what each RR has of its
+    own: it is harder to foretell. Two pairings are compared beat by beat; the sum of the differences counts in its own
+    standard errors, for what a rhythm and a pulse have in common (breathing) may mislead. `prior`: log of how usual a
+    delay is.
     """
-    best, tried = found, []
+    tried: list[tuple[NDArray[np.int64], float, Floats]] = []
     for beats in range(-2, 3):
         moved = np.full(len(found), -1)
         if beats >= 0:
@@ -56,15 +81,46 @@ def _steadiest(found: NDArray[np.int64], r_s: Floats, foot_s: Floats) -> NDArray
         else:
             moved[-beats:] = found[:beats]
         delay = np.where(moved >= 0, foot_s[moved] - r_s, np.nan)
-        step = np.diff(delay)
-        step = np.minimum(np.abs(step[np.isfinite(step)]), _WILD_S)
-        if len(step) >= _FEW and DELAY_S[0] <= np.nanmedian(delay) <= DELAY_S[1]:
-            tried.append((float(np.nanmedian(delay)), float(np.mean(step**2)), len(step), moved))
-    least = np.inf
-    for _, step2, count, moved in sorted(tried, key=lambda one: one[0]):
-        if step2 < least * (1 - 0.5 / np.sqrt(count)):  # of two alike, the shorter
-            least, best = step2, moved
-    return best
+        usual_s = float(np.nanmedian(delay)) if np.isfinite(delay).any() else math.nan
+        if DELAY_S[0] <= usual_s <= DELAY_S[1]:
+            tried.append((moved, prior(usual_s), _foretold(delay)))
+    if not tried:
+        return found, math.nan
+    against = [[a - b + _errors(x - y) for _, b, y in tried] for _, a, x in tried]
+    best = max(range(len(tried)), key=lambda i: min(against[i]))
+    return tried[best][0], 1 / sum(math.exp(min(-odds, 50.0)) for odds in against[best])
+
+
+def _foretold(delay_s: Floats) -> Floats:
+    """Log likelihood of each delay after those of the beats before it, `(B,)`, NaN where it is not known.
+
+    Deviations from the delays around, each foretold from the last six (least squares, Student's t).
+    """
+    x = delay_s - _smooth(delay_s, np.full(len(delay_s), np.nan))
+    known = np.isfinite(x) & (np.abs(x) < _WILD_S)
+    out = np.full(len(x), np.nan)
+    if known.sum() < _FEW:
+        return out
+    x = np.where(known, x, 0.0)
+    before = np.stack([np.concatenate((np.zeros(lag), x[:-lag])) for lag in range(1, _BEFORE + 1)], axis=1)[known]
+    weight, error, variance = np.ones(len(before)), x[known], 1.0
+    for _ in range(_PASSES):
+        weighted = before * weight[:, None]
+        power = weighted.T @ before
+        ridge = _RIDGE * np.trace(power) / _BEFORE * np.eye(_BEFORE)
+        error = x[known] - before @ np.linalg.solve(power + ridge, weighted.T @ x[known])
+        variance = float(np.mean(weight * error**2)) + _LEAST_S**2
+        weight = (_TAIL + 1) / (_TAIL + error**2 / variance)
+    out[known] = -0.5 * math.log(variance) - 0.5 * (_TAIL + 1) * np.log1p(error**2 / variance / _TAIL)
+    return out
+
+
+def _errors(gain: Floats) -> float:
+    """The mean of what is known of `gain` in its standard errors, 0 where too little is."""
+    gain = gain[np.isfinite(gain)]
+    if len(gain) < _FEW:
+        return 0.0
+    return float(gain.mean() / max(gain.std() / math.sqrt(len(gain)), 1e-9)) if gain.any() else 0.0
 
 
 def delay_course(r_s: Floats, foot_s: Floats) -> Floats:

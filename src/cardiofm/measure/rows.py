@@ -1,5 +1,8 @@
 """Which beats a record has: R peaks that are sure enough, each with its pulse, and pulses whose R peak was not seen.
 
+Noise makes a top that looks like a beat now and then, a heart makes nothing else: tops are given where their company is
+beyond doubt that of beats, and less certain ones where such a stretch is near.
+
 Shapes: B rows, one per beat.
 """
 
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.measure.band import Bools, Floats
+from cardiofm.measure.company import around, company, within
 from cardiofm.measure.confidence import Calibration, features
 from cardiofm.measure.gather import Gathered, Known
 from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
@@ -21,8 +25,7 @@ CODE = {reason: code for code, reason in enumerate(REASONS)}
 _PAIRED_FROM = 0.1  # confidence of a foot that may be averaged with its neighbours, though not given alone
 _DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be one
 _OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
-_COMPANY_S = 5.0  # on both sides: noise makes a top that looks like a beat now and then, a heart makes nothing else
-_AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around
+_AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around, where a heart is known to beat
 _AROUND_S = 0.15  # of an expected foot: signal must be known here, or it is no wonder that there is none
 
 
@@ -35,6 +38,7 @@ class Rows:
     no_ecg: NDArray[np.uint8]  # why there is no R peak, code of `REASONS`; 0 where there is one
     no_ppg: NDArray[np.uint8]  # why there is no pulse
     doubtful_s: Floats  # R peaks that were not sure enough for a row
+    paired: float  # probability that the pulses are not those of the beat before or after; NaN without
 
     def __len__(self) -> int:
         return len(self.ecg)
@@ -55,10 +59,13 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     sure_r = (r_sure >= calibration.given_from("r_peak")) & ~found.ecg.cut[:, R]
     foot = confidences(found.ppg, PPG_EVENTS, calibration)[:, FOOT - PPG.start]
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
-    sure_r &= usual(r_s, r_sure) >= _AMONG_R
-    foot = np.where(usual(foot_s, foot) >= _AMONG_FEET, foot, 0)
+    heart_r = sure_r & calibration.a_heart("ecg", company(found.ecg, "ecg"))
+    heart_foot = (foot >= calibration.given_from("ppg_foot")) & calibration.a_heart("ppg", company(found.ppg, "ppg"))
+    heart_s = np.sort(np.concatenate([r_s[heart_r], foot_s[heart_foot]]))
+    sure_r &= heart_r | ((around(r_s, r_sure) >= _AMONG_R) & within(r_s, heart_s))
+    foot = np.where(heart_foot | ((around(foot_s, foot) >= _AMONG_FEET) & within(foot_s, heart_s)), foot, 0)
     beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)
-    match = paired(r_s[beat], foot_s[pulse])
+    match, sure_pair = paired(r_s[beat], foot_s[pulse])
     own = np.where(match >= 0, pulse[match] if len(pulse) else -1, -1)
     delay_s = foot_s[own[own >= 0]] - r_s[beat[own >= 0]]
     alone = np.setdiff1d(pulse[foot[pulse] >= calibration.given_from("ppg_foot")], own)
@@ -74,17 +81,8 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
         np.concatenate([np.zeros(len(beat), np.uint8), no_ecg])[order],
         np.concatenate([no_ppg, np.zeros(len(alone), np.uint8)])[order],
         r_s[~sure_r & (r_sure >= _DOUBTFUL * calibration.given_from("r_peak"))],
+        sure_pair,
     )
-
-
-def usual(at_s: Floats, sure: NDArray[np.floating]) -> Floats:
-    """The median confidence of the tops within `_COMPANY_S` of each, `(n,)`; times ascend.
-
-    >>> usual(np.array([0.0, 1.0, 2.0, 30.0]), np.array([0.9, 0.2, 0.8, 0.1])).tolist()
-    [0.8, 0.8, 0.8, 0.1]
-    """
-    first, last = np.searchsorted(at_s, at_s - _COMPANY_S), np.searchsorted(at_s, at_s + _COMPANY_S, "right")
-    return np.array([np.median(sure[a:b]) for a, b in zip(first, last, strict=True)], np.float64)
 
 
 def _interp(at: Floats, known_at: Floats, value: Floats) -> Floats:

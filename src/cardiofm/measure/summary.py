@@ -26,11 +26,18 @@ _LEAST_S = 2.0  # of known signal, for a stretch to be called readable or not
 
 
 def summaries(
-    table: Table, found: Gathered, span_s: tuple[float, float], window_s: float, rhythm_of: RhythmOf | None = None
+    table: Table,
+    found: Gathered,
+    span_s: tuple[float, float],
+    window_s: float,
+    rhythm_of: RhythmOf | None = None,
+    paired: float = math.nan,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
     """The figures of a record (nested, ready for JSON) and those of its stretches of 30 s (flat rows of one shape).
 
-    `span_s`: where the record starts and ends; `window_s`: how long a window is.
+    `span_s`: where the record starts and ends; `window_s`: how long a window is; `paired`: probability that each pulse
+    is of its own R peak (`Rows.paired`), as `pat_own_beat`: where it is low, PAT may be a beat off, and only its
+    changes are sure.
     """
     at_s = beat_times(table)
     pulse_s = _pulse_intervals(table)
@@ -40,6 +47,7 @@ def summaries(
         "start_s": round(span_s[0], 3), "duration_s": round(span_s[1] - span_s[0], 3), "beats": int(len(at_s)),
         "heart_rate_bpm": {"ecg": _rate(table.values["rr_ms"]), "ppg": _rate(pulse_s)},
         "intervals": {name: _spread(table, name) for name in INTERVALS},
+        "pat_own_beat": _rounded(paired, 3),
         "hrv": {k: _rounded(v, 3) for k, v in variability(at_s, table.values["rr_ms"]).items()},
         "rhythm": _rhythm(rhythm_of, table, everything, span_s),
         "signal": {m: _channel(found, c, span_s, window_s) for c, m in enumerate(MODALITIES)},

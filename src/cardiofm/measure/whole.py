@@ -22,7 +22,7 @@ def measurement(
     """The table of a record's beats and its summaries, from what its windows (each of `window_s`) gave."""
     beats = rows(found, (record.ecg is not None, record.ppg is not None), calibration)
     table = beat_table(found, beats, calibration, smoothed)
-    whole, stretches = summaries(table, found, (record.start_s, record.end_s), window_s, rhythm_of)
+    whole, stretches = summaries(table, found, (record.start_s, record.end_s), window_s, rhythm_of, beats.paired)
     whole = {"record": record.name, **whole, "notes": list(record.notes)}
     stretches = tuple({"record": record.name, **stretch} for stretch in stretches)
     return Measurement(record.name, table.values, table.confidence, table.reason, whole, stretches)

@@ -1,8 +1,9 @@
 """PAT of single beats against a consensus of detectors, clean and under recorded noise, and against simulated truth.
 
 The consensus: two detectors of R peaks (`cardiofm.measure` and NeuroKit2) and two of feet (`cardiofm.measure`, and
-tangents before NeuroKit2's peaks on the PPG below 16 Hz) that agree within 20 ms; its beat is their mean. Which foot
-belongs to which R peak follows from the delay that pairs most beats of the record. Shapes: B beats.
+tangents before NeuroKit2's peaks on the PPG below 16 Hz) that agree within 20 ms; its beat is their mean. Where two
+delays, a beat apart, pair the beats, the true one is that whose changes do not carry the changes of RR; in a rhythm
+too even to tell, `Stretch.known` is False and nothing is judged by it. Shapes: B beats.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cardiofm.evaluate.beats.table import Floats, Method, Table, at, partner, ta
 from cardiofm.evaluate.metrics import matched
 from cardiofm.evaluate.noise import noisy
 from cardiofm.evaluate.pat_template import delay_s
+from cardiofm.measure.pair import likeliest
 from cardiofm.signals import InputSpec, Record, SignalError, Window
 
 AGREE_S = 0.02
@@ -31,6 +33,7 @@ STRETCH_S = 120.0  # of a record to which noise is added
 BLOCK_S = 30.0  # of the medians
 FEWEST = 20  # beats of a stretch with a consensus; with fewer it is left out
 SNR_DB = (12.0, 6.0, 0.0, -6.0)
+CERTAIN = 0.95  # probability from which on it is certain which of two beats sent a pulse
 SETS = ("bidmc", "challenge-2015", "ieee-spc-2015")
 
 
@@ -44,6 +47,7 @@ class Stretch:
     r_s: Floats  # (B,) record time
     pat_ms: Floats  # (B,)
     delay_s: float  # from R peak to foot, of the whole stretch
+    known: bool = True  # whether that is certain, or could be a beat more or less
 
 
 def stretches(dataset: str, data_root: Path, limit: int, length_s: float | None = STRETCH_S) -> Iterator[Stretch]:
@@ -72,8 +76,8 @@ def stretches(dataset: str, data_root: Path, limit: int, length_s: float | None 
             return
 
 
-def consensus(record: Record) -> tuple[Floats, Floats, float] | None:
-    """R peaks (s) and PAT (ms) of the beats on which all four detectors agree, and the record's delay in seconds."""
+def consensus(record: Record) -> tuple[Floats, Floats, float, bool] | None:
+    """R peaks (s) and PAT (ms) of the beats on which all four detectors agree, the delay (s), and if it is certain."""
     fine = at_rate(record, floors.FINE_HZ)
     four = _detected(fine)
     r_s = _agreed(four["classical_r_s"], four["neurokit_r_s"])
@@ -81,9 +85,13 @@ def consensus(record: Record) -> tuple[Floats, Floats, float] | None:
     delay = delay_s(r_s, feet_s)
     if delay is None:
         return None
-    found = joined(r_s, feet_s, delay)
-    known = np.isfinite(found["pat_ms"])
-    return found["r_peak_s"][known], found["pat_ms"][known], delay
+    foot = np.full(len(r_s), -1)
+    for i, j in matched(r_s + delay, feet_s, NEAR_S):
+        foot[i] = j
+    foot, sure = likeliest(foot, r_s, feet_s, prior=lambda _: 0.0)
+    pat_s = feet_s[foot] - r_s
+    known = foot >= 0
+    return r_s[known], 1000 * pat_s[known], float(np.median(pat_s[known])), sure >= CERTAIN
 
 
 def _four(record: Record) -> Table:
@@ -187,8 +195,8 @@ def found_ms(stretch: Stretch, found: Table) -> Floats:
 def settled_ms(stretch: Stretch, found: Table) -> Floats:
     """The same where the table gave the whole stretch's R peaks the pulses of another beat: each foot to the true one.
 
-    In a regular rhythm nothing but convention tells which of two beats a pulse belongs to where the monitor delays it
-    by an unknown time; the consensus takes the shorter delay. Unchanged where the table took the same one.
+    In a very even rhythm nothing tells which of two beats a pulse belongs to, as the monitor delays it by an unknown
+    time. Unchanged where the table took the same beat.
     """
     given = found_ms(stretch, found)
     if not np.isfinite(given).any() or len(stretch.r_s) < 2:

@@ -1,8 +1,8 @@
 """PAT errors brought together: per beat, per 30 seconds, and whether beat-to-beat changes are followed.
 
-Which beat a pulse belongs to is settled first (`pat.settled_ms`); `other_beat` is the share of stretches in which a
-method had taken another one than the consensus, and `strict_mae_ms` what the error is without settling. A deviation is
-a beat's PAT less the median of its 30 seconds, of the tool's beats for the tool. Shapes: B beats.
+Which beat a pulse belongs to is settled first (`pat.settled_ms`); of the stretches in which that is certain,
+`other_beat` is the share in which a method had taken another one, and `strict_mae_ms` the error without settling. A
+deviation is a beat's PAT less the median of its 30 seconds, of the tool's beats for the tool. Shapes: B beats.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Scored:
     strict_ms: Floats  # (B,) as the method gave it
     confidence: Floats  # (B,) NaN where the method states none
     block: np.ndarray  # (B,) which 30 seconds
+    certain: bool  # of which beat each pulse is
 
     @property
     def error_ms(self) -> Floats:
@@ -47,7 +48,13 @@ def scored(stretches: Sequence[Stretch], methods: dict[str, Callable[[Stretch], 
             sure = at(table, "pat_confidence", partner(stretch.r_s, table))
             out[name].append(
                 Scored(
-                    stretch.patient, stretch.pat_ms, settled_ms(stretch, table), found_ms(stretch, table), sure, block
+                    stretch.patient,
+                    stretch.pat_ms,
+                    settled_ms(stretch, table),
+                    found_ms(stretch, table),
+                    sure,
+                    block,
+                    stretch.known,
                 )
             )
     return out
@@ -71,20 +78,27 @@ def rows(results: dict[str, list[Scored]], digits: int = 2, **keys: Any) -> list
             pooled.line(pooled.mean(error[known], own), digits, **named, metric="bias_ms", refused=lost),
             pooled.line(pooled.mean(known.astype(float), who), 4, **named, metric="coverage", refused=0),
         ]
-        strict = np.abs(np.concatenate([s.strict_ms - s.true_ms for s in each]))
-        given = np.isfinite(strict)
-        other = [float(not np.array_equal(s.strict_ms, s.found_ms, equal_nan=True)) for s in each]
-        out += [
-            pooled.line(pooled.mean(strict[given], np.asarray(who)[given].tolist()), digits, **named,
-                        metric="strict_mae_ms"),
-            pooled.line(pooled.mean(other, [s.patient for s in each]), 3, **named, metric="other_beat"),
-        ]  # fmt: skip
+        out += _strict(each, digits, named)
         for metric, of, places in (("block_median_ms", _blocks, digits), ("changes_r", _changes, 3)):
             values, patients = of(each)
             if values:
                 made = pooled.mean(values, patients) if metric == "block_median_ms" else interval(values, patients)
                 out.append(pooled.line(made, places, **named, metric=metric))
     return out
+
+
+def _strict(each: Sequence[Scored], digits: int, named: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of what was given, where it is certain which beat each pulse is of."""
+    each = [s for s in each if s.certain]
+    error = [(s.patient, abs(e)) for s in each for e in s.strict_ms - s.true_ms if np.isfinite(e)]
+    if not error:
+        return []
+    other = [float(not np.array_equal(s.strict_ms, s.found_ms, equal_nan=True)) for s in each]
+    mae = pooled.mean([e for _, e in error], [p for p, _ in error])
+    return [
+        pooled.line(mae, digits, **named, metric="strict_mae_ms"),
+        pooled.line(pooled.mean(other, [s.patient for s in each]), 3, **named, metric="other_beat"),
+    ]
 
 
 def differences(results: dict[str, list[Scored]], own: str, **keys: Any) -> list[dict[str, Any]]:
