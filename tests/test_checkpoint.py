@@ -10,9 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cardiofm.model.backend import Decode, Draw, Encode
 from cardiofm.model.cardiofm import TINY, CardioFM
 from cardiofm.model.checkpoint import read_config, read_provenance, upgraded
 from cardiofm.signals import CheckpointError
+
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -93,3 +97,26 @@ def test_a_folder_of_format_3_gives_both_decoders_what_it_had(folder: Path, tmp_
     for name, tensor in model.codes.think.named_parameters():
         assert torch.equal(tensor, model.decoder.think.get_parameter(name))
         assert torch.equal(tensor, tensors[f"decoder.think.{name}"].float())
+
+
+def test_a_folder_of_format_4_says_what_it_said(tmp_path: Path) -> None:
+    """Written by the version before, which still had what the encoder adds to latents and worth: nothing, as settled."""
+    said = load_file(GOLDEN / "format_4" / "said.safetensors")
+    model = CardioFM.load(GOLDEN / "format_4")
+    beat_N = 2 * torch.pi * 1.2 * torch.arange(model.config.spec.samples) / model.config.spec.fs_hz
+    x_BCN = torch.stack([torch.cos(beat_N) ** 21, 100 + 20 * torch.cos(beat_N - 1.5)])[None]
+    visible_BCN = torch.ones_like(x_BCN, dtype=torch.bool)
+    visible_BCN[0, 1, 200:300] = False
+    with torch.inference_mode():
+        embedding, z, patches, seen, coded, codes, worth, _, _ = Encode(model)(
+            x_BCN, visible_BCN, torch.tensor([[True, False]])
+        )
+        drawn, cleaned = Draw(model)(z, patches, seen)
+        decoded = Decode(model)(codes, torch.full(codes.shape[:3], 2), coded)
+    now = dict(embedding=embedding, codes=codes, worth=worth, decoded=decoded, drawn=drawn, cleaned=cleaned)
+    for name, tensor in now.items():
+        torch.testing.assert_close(tensor, said[name], rtol=1e-3, atol=1e-4, msg=name)
+    model.save(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["format"] == 5
+    gone = {n for n in load_file(GOLDEN / "format_4" / "model.safetensors") if n not in model.state_dict()}
+    assert {n.split(".")[0] for n in gone} == {"to_code", "worth"}

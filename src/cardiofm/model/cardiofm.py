@@ -19,13 +19,11 @@ from torch import Tensor, nn
 from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.model.checkpoint import WEIGHTS, read_config, upgraded, write_config
 from cardiofm.model.decoder import CodeDecoder, Decoder, DecoderConfig
-from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens
+from cardiofm.model.encoder import Encoder, EncoderConfig, Tokens, token_visible
 from cardiofm.model.quantizer import AdaptiveRVQ, Blocks, Quantized, QuantizerConfig, even_worth, log_gains, water_fill
+from cardiofm.model.tokenizer import normalise
 from cardiofm.signals import CheckpointError, InputSpec
 
-# What the encoder adds to a token's own cosine transform, and to the measured worth of its levels, starts small and
-# moves slowly, so that the codebooks can follow; without it the latents fell into one dimension (docs/log.md).
-ADDED = 0.1
 # Parts that older folders of this format do not have; they change nothing before they have learned.
 NEUTRAL = ("decoder.from_match.", "decoder.weigh_patch.")
 
@@ -54,10 +52,7 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
                 f"quantizer.group must divide the window's {config.spec.tokens} tokens, found {config.quantizer.group}"
             )
         self.config = config
-        D, E = config.encoder.width, config.quantizer.width
         self.encoder = Encoder(config.encoder, config.spec)
-        self.to_code = nn.ModuleList(nn.Linear(D, E) for _ in range(2))
-        self.worth = nn.ModuleList(nn.Sequential(nn.Linear(D, 64), nn.GELU(), nn.Linear(64, 1)) for _ in range(2))
         self.slope = nn.Parameter(torch.ones(2))
         self.block = Blocks(config.quantizer, config.spec.patch)
         self.quantizer = nn.ModuleList(AdaptiveRVQ(config.quantizer) for _ in range(2))
@@ -69,13 +64,16 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         return self.encoder.embed(self.encoder(x_BCN, visible_BCN, in_mv_BC))
 
     def quantize(self, tokens: Tokens, mean_depth_B: Tensor, full_B: Tensor | None = None) -> list[Quantized | None]:
-        """Per stream the quantized latents, averaging `mean_depth` levels a token (all levels where `full`)."""
+        """Per stream the quantized latents, averaging `mean_depth` levels a token (all levels where `full`).
+
+        Only the tokens' own samples are read, so `sampled` does for `encoder`.
+        """
         levels = self.config.quantizer.levels
         out: list[Quantized | None] = [None, None]
-        for c, (z_BSD, seen_BS) in enumerate(zip(tokens.z, tokens.visible, strict=True)):
-            if z_BSD is None or seen_BS is None:
+        for c, (patch_BSP, seen_BS) in enumerate(zip(tokens.patches, tokens.visible, strict=True)):
+            if patch_BSP is None or seen_BS is None:
                 continue
-            with torch.autocast(z_BSD.device.type, enabled=False):  # eight bits of mantissa would be the error floor
+            with torch.autocast(patch_BSP.device.type, enabled=False):  # eight bits of mantissa would be the error
                 latent_BSE = self.latent(tokens, c)
                 coded_BS = self.block.coded(seen_BS)
                 with torch.no_grad():
@@ -87,25 +85,28 @@ class CardioFM(nn.Module, PyTorchModelHubMixin):
         return out
 
     def latent(self, tokens: Tokens, channel: int) -> Tensor:
-        """What is quantized, `(B, S, E)`: the cosine transform of a block's samples plus what the encoder adds."""
-        z_BSD, patch_BSP = tokens.z[channel], tokens.patches[channel]
-        assert z_BSD is not None
-        assert patch_BSP is not None
-        return self.block(patch_BSP) + ADDED * self.to_code[channel](z_BSD.float())
+        """What is quantized, `(B, S, E)`: the cosine transform of a block's samples."""
+        return self.block(cast(Tensor, tokens.patches[channel]))
 
     def importance(self, tokens: Tokens, error_BSQ: Tensor, channel: int) -> Tensor:
         """How much each level of each token is worth, `(B, S, Q)`, from the squared errors after 0, 1, … levels.
 
-        Measured (`log_gains`), plus a token's learned part, the same for all of its levels.
+        Measured (`log_gains`); a channel's slope, learned, changes no order within the channel.
         """
-        z_BSD, seen_BS = tokens.z[channel], tokens.visible[channel]
-        assert z_BSD is not None
-        assert seen_BS is not None
-        learned_BS1 = ADDED * self.worth[channel](z_BSD.float())
-        worth_BSQ = learned_BS1 + self.slope[channel] * log_gains(error_BSQ)
+        worth_BSQ = self.slope[channel] * log_gains(error_BSQ)
         if self.config.quantizer.adaptive:
             return worth_BSQ
-        return even_worth(worth_BSQ, self.block.coded(seen_BS), self.block.group)
+        coded_BS = self.block.coded(cast(Tensor, tokens.visible[channel]))
+        return even_worth(worth_BSQ, coded_BS, self.block.group)
+
+    def sampled(self, x_BCN: Tensor, visible_BCN: Tensor, present: tuple[int, ...]) -> Tokens:
+        """What codes are made of: the normalised samples of each token, without the encoder's tokens."""
+        xn_BCN, offset_BC, scale_BC = normalise(x_BCN, visible_BCN)
+        patch, found = self.config.spec.patch, Tokens([None, None], [None, None], [None, None], offset_BC, scale_BC)
+        for c in present:
+            found.patches[c] = xn_BCN[:, c].unflatten(-1, (-1, patch))
+            found.visible[c] = token_visible(visible_BCN[:, c], patch)
+        return found
 
     def save(self, folder: Path, provenance: dict[str, Any] | None = None, half: bool = True) -> None:
         """Write the checkpoint folder; matrices in float16 when `half`, small vectors always in float32."""

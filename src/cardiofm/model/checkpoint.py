@@ -12,7 +12,7 @@ from typing import Any
 
 from cardiofm.signals import CheckpointError
 
-FORMAT = 4
+FORMAT = 5
 OLDEST = 3
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
 HEAD, HEAD_WEIGHTS = "fiducials.json", "fiducials.safetensors"  # of the fiducial head, in the same folder or another
@@ -46,10 +46,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def upgraded(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The tensors of a model folder of any format that is read, as the present format names them.
+    """The tensors of a model folder of any format that is read, as the present format names them."""
+    return _without_added(_two_decoders(tensors))
 
-    Format 3 had one decoder for tokens and codes: each of the two begins as it.
-    """
+
+def _two_decoders(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Format 3 to 4: one decoder for tokens and codes becomes two, each of which begins as it."""
     if any(name.startswith("codes.") for name in tensors):
         return tensors
     out = {}
@@ -63,6 +65,14 @@ def upgraded(tensors: dict[str, Any]) -> dict[str, Any]:
         if part.startswith(("from_codes.", "trust", "think.", "read.")):
             out[f"codes.{part}"] = tensor
     return out
+
+
+def _without_added(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Format 4 to 5: what the encoder added to latents and worth is no more; 0 in every settled folder.
+
+    A folder with other numbers there has to be settled again before its codes are worth keeping.
+    """
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(("to_code.", "worth."))}
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch
-from cardiofm.train.losses import huber, spectral
+from cardiofm.train.losses import huber, log_share, spectral
+from cardiofm.train.part import OnePart, channels
 from cardiofm.train.processes import place
 
 LENGTH_S = (0.4, 2.4)  # of a hidden stretch, uniform
 SPECTRAL_WEIGHT = 0.3
 CLEAN_WEIGHT = 1.0  # of visible samples, cleaned of the noise that the input was given
+LEAST_SHARE = 1e-3  # of the error: 3 % PRD is as good as none
 
 
 @dataclass(frozen=True)
@@ -34,47 +36,36 @@ class Shares:
     whole: float = 0.25  # one signal throughout
 
 
-class Gaps(nn.Module):
+class Gaps(OnePart):
     """The objective of drawing gaps: `(batch, step)` to a loss and its parts; only the decoder of tokens learns."""
 
     def __init__(self, model: CardioFM, seed: int, shares: Shares | None = None) -> None:
-        super().__init__()
-        self.model, self.seed, self.shares = model, seed, shares or Shares()
-        model.requires_grad_(False)
-        model.decoder.requires_grad_(True)
+        super().__init__(model, model.decoder, seed)
+        self.shares = shares or Shares()
         model.decoder.begin()  # what the first stage trusts, in its many short gaps, is worth nothing here
 
-    def train(self, mode: bool = True) -> Gaps:
-        """Codebooks learn whenever their module trains, so only the decoder of tokens does."""
-        super().train(mode)
-        self.model.encoder.eval()
-        self.model.quantizer.eval()
-        return self
-
     def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        present = tuple(("ecg", "ppg").index(m) for m in batch.present)
-        hidden_BCN, whole = self._hidden(batch, step, present)
+        own = channels(batch)
+        hidden_BCN, whole = self._hidden(batch, step, tuple(own))
         visible_BCN = batch.valid_BCN & ~hidden_BCN
-        run = tuple(c for c in present if c != whole)
         with torch.no_grad():
+            run = tuple(c for c in own if c != whole)
             tokens = self.model.encoder(batch.x_BCN, visible_BCN, batch.in_mv_BC, run)
-        drawn_BCN, clean_BCN, _ = self.model.decoder.tokens(tokens, self.model.config.spec.tokens, wanted=present)
+        steps = self.model.config.spec.tokens
+        drawn_BCN, clean_BCN, _ = self.model.decoder.tokens(tokens, steps, wanted=tuple(own))
         losses, logs = [], {}
-        for c in present:
+        for c, name in own.items():
             offset_B1, scale_B1 = tokens.offset_BC[:, c, None], tokens.scale_BC[:, c, None]
             if c == whole:
-                own = normalise(batch.target_BCN[:, c : c + 1], batch.valid_BCN[:, c : c + 1])
-                offset_B1, scale_B1 = own[1], own[2]
+                _, offset_B1, scale_B1 = normalise(batch.target_BCN[:, c : c + 1], batch.valid_BCN[:, c : c + 1])
             target_BN = ((batch.target_BCN[:, c] - offset_B1) / scale_B1).clamp(-20, 20) * batch.valid_BCN[:, c]
             weight_BN = (batch.valid_BCN[:, c] & hidden_BCN[:, c]).float()
-            name = f"{'whole' if c == whole else 'gap'}_{batch.present[present.index(c)]}"
-            logs[name] = huber(drawn_BCN[:, c], target_BN, weight_BN)
-            losses.append(logs[name] + SPECTRAL_WEIGHT * spectral(drawn_BCN[:, c], target_BN, weight_BN))
+            wave = logs[f"{'whole' if c == whole else 'gap'}_{name}"] = huber(drawn_BCN[:, c], target_BN, weight_BN)
+            losses.append(wave + SPECTRAL_WEIGHT * spectral(drawn_BCN[:, c], target_BN, weight_BN))
             if c != whole:
-                name = f"clean_{batch.present[present.index(c)]}"
-                logs[name] = huber(clean_BCN[:, c], target_BN, visible_BCN[:, c].float())
-                losses[-1] = losses[-1] + CLEAN_WEIGHT * logs[name]
-        return torch.stack(losses).sum() / len(losses), logs
+                logs[f"clean_{name}"] = log_share(clean_BCN[:, c], target_BN, visible_BCN[:, c], LEAST_SHARE)
+                losses.append(CLEAN_WEIGHT * logs[f"clean_{name}"])
+        return torch.stack(losses).sum() / len(own), logs
 
     def _hidden(self, batch: Batch, step: int, present: tuple[int, ...]) -> tuple[Tensor, int | None]:
         """What is hidden `(B, C, N)`, on the grid of tokens, and the channel that is hidden throughout, if one is.

@@ -24,6 +24,17 @@ def huber(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
     return shared_mean((error_BN * weight_BN).sum(), weight_BN.sum())
 
 
+def log_share(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor, least: float) -> Tensor:
+    """Mean over rows of the log of PRD / 100: half the log of the squared error as a share of the row's power.
+
+    `target` is about zero mean. An error share of `least` is as good as none; a row without power counts nothing.
+    """
+    power_B = (target_BN.square() * weight_BN).sum(-1)
+    some_B = power_B > 0
+    share_B = ((drawn_BN - target_BN).square() * weight_BN).sum(-1) / torch.where(some_B, power_B, 1.0)
+    return shared_mean((torch.log(share_B + least) / 2 * some_B).sum(), some_B.sum())
+
+
 def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
     """Multi-resolution STFT error: log magnitude, plus phase (1 - cos of its error) where the target has energy.
 

@@ -97,7 +97,7 @@ class Pretraining(nn.Module):
         first = int(draw.integers(0, spec.tokens - tokens_kept + 1)) * spec.patch
         crop = slice(first, first + tokens_kept * spec.patch)
         clean, valid = batch.target_BCN[..., crop], batch.valid_BCN[..., crop]
-        tokens = model.encoder(clean, valid, batch.in_mv_BC, present)
+        tokens = model.sampled(clean, valid, present)
         depth_B, full_B = self._depths(draw, len(clean), clean.device)
         logs: dict[str, Tensor] = {}
         latents: list[Tensor | None] = [None, None]

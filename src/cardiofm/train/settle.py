@@ -1,9 +1,8 @@
 """Between the two stages: the codebooks settled on training windows, in closed form.
 
 `python -m cardiofm.train.settle FOLDER --store DIR --out FOLDER` reads a model folder and writes another. Codebooks are
-k-means of the latents, level by level; with and without what the encoder adds to the latents, then with and without
-what it adds to the worth of levels: validation windows choose, and what does not help is set to nothing. The decoder of
-codes begins at no correction, for `configs/codec.toml` to train; that of tokens at its echo, for `configs/gaps.toml`.
+k-means of the latents, level by level. The decoder of codes begins at no correction, for `configs/codec.toml` to train;
+that of tokens at its echo, for `configs/gaps.toml`.
 
 Shapes: B batch, S token steps, P samples per token, Q levels, M tokens.
 """
@@ -11,14 +10,13 @@ Shapes: B batch, S token steps, P samples per token, Q levels, M tokens.
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cardiofm.data.store import Store
 from cardiofm.model.cardiofm import CardioFM
@@ -39,48 +37,25 @@ MOST_TOKENS = 60_000  # that k-means of one codebook is given
 
 
 @torch.no_grad()
-def settle(model: CardioFM, store: Segments, batches: int = 24, size: int = 64, seed: int = 5) -> dict[str, float]:
+def settle(model: CardioFM, store: Segments, batches: int = 24, size: int = 64, seed: int = 5) -> float:
     """Settle the codec of `model` in place on `batches` x `size` training windows.
 
-    Returns the mean log PRD (%) over rates and channels on validation windows of each choice that was tried.
+    Returns the mean log PRD (%) over rates and channels on validation windows.
     """
     model.eval()
-    train = list(_tokens(model, store, "train", batches, size, seed))
+    _codebooks(model, list(_tokens(model, store, "train", batches, size, seed)))
     split = "valid" if "valid" in set(map(str, store.rows["split"])) else "train"
-    valid = list(_tokens(model, store, split, max(2, batches // 6), size, seed + 1))
-    found: dict[str, float] = {}
-    begun = copy.deepcopy(model.state_dict())
-    _silence(model.worth)
-    for name in ("what the encoder adds to latents", "plain latents"):
-        if name == "plain latents":
-            _silence(model.to_code)
-        _codebooks(model, train)
-        found[name] = _log_prd(model, valid)
-        if name == "plain latents" and found[name] > min(found.values()):
-            model.load_state_dict(begun)
-            _silence(model.worth)
-            _codebooks(model, train)
-    worth = {k: v for k, v in begun.items() if k.startswith("worth.")}
-    measured = found["measured worth"] = _log_prd(model, valid)
-    model.load_state_dict(worth, strict=False)
-    found["what the encoder adds to worth"] = _log_prd(model, valid)
-    if found["what the encoder adds to worth"] >= measured:
-        _silence(model.worth)
+    found = _log_prd(model, list(_tokens(model, store, split, max(2, batches // 6), size, seed + 1)))
     model.codes.begin()
     model.decoder.begin()
     return found
-
-
-def _silence(part: nn.Module) -> None:
-    for parameter in part.parameters():
-        parameter.zero_()
 
 
 def _tokens(model: CardioFM, store: Segments, split: str, batches: int, size: int, seed: int) -> Iterator[Tokens]:
     for step in range(batches):
         config = BatchConfig(size=size, paired_share=float(step % 2), split=split, augment=PLAIN)
         batch = Batches(store, model.config.spec, config, seed)(step)
-        yield model.encoder(batch.target_BCN, batch.valid_BCN, batch.in_mv_BC, (0, 1))
+        yield model.sampled(batch.target_BCN, batch.valid_BCN, (0, 1))
 
 
 def _codebooks(model: CardioFM, train: list[Tokens]) -> None:
@@ -133,8 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     model = CardioFM.load(given.folder)
     found = settle(model, Store(given.store))
-    for name, value in found.items():
-        print(f"{name}: PRD {math.exp(value):.2f} % (geometric mean over rates, validation windows)")
+    print(f"PRD {math.exp(found):.2f} % (geometric mean over rates, validation windows)")
     said = {"command": "python -m cardiofm.train.settle, 24 x 64 training windows, seed 5", "log_prd": found}
     model.save(given.out, read_provenance(given.folder) | {"settled": said})
 
