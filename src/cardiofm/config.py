@@ -94,6 +94,8 @@ def _set(values: dict[str, Any], text: str) -> None:
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
+    if kind is Any:
+        return value
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in get_args(kind):

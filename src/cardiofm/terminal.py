@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 FORMS = (".5g", "g", ".2f", ".1f", ".3f", ".0f")
-EXTRAS = {"torch": "train", "lightning": "train", "onnx": "export", "onnxscript": "export", "ecgfeat": "demo"}
+EXTRAS = {
+    "torch": "train",
+    "lightning": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+    "sklearn": "train",
+    "ecgfeat": "demo",
+}
 
 
 class Batch:
@@ -151,6 +158,34 @@ def measured(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         for note in (*row["notes"], *([row["reason"]] if row["reason"] else ())):
             console.print(Text(f"{row['record']}: {note}", style="dim"), soft_wrap=True)
+
+
+def predicted(rows: list[dict[str, Any]], task: str, unit: str) -> None:
+    """One line per recording with what a head says of it."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, caption=f"{task}. Not a medical device.")
+    table.add_column("recording", overflow="fold", min_width=9)
+    for name in ("quality ECG", "PPG"):
+        table.add_column(name, justify="right")
+    value = "value" in rows[0]
+    chances = [name for name in rows[0] if name.startswith("probability_")]
+    for name in (
+        (unit or "value", "9 in 10") if value else ("label", *(c.removeprefix("probability_") for c in chances))
+    ):
+        table.add_column(escape(name), justify="right")
+    for row in rows:
+        cells = [escape(row["record"])]
+        cells += ["–" if row[q] is None else f"{row[q]:.2f}" for q in ("quality_ecg", "quality_ppg")]
+        if value:
+            cells += [f"{row['value']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}"]
+        else:
+            cells += [escape(row["label"]) or "none", *(f"{row[c]:.3f}" for c in chances)]
+        table.add_row(*cells)
+    Console().print(table)
 
 
 def _told(notes: list[str]) -> list[str]:

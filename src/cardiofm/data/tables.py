@@ -1,4 +1,4 @@
-"""Measurements to tables: one row per beat, or one row per 30 seconds, as .parquet or .csv.
+"""Measurements to tables: one row per beat, per 30 seconds, or per window, as .parquet or .csv.
 
 A beat's columns: record, beat (from 1), each of `MEASURES` with its `…_confidence`, both null where there is no value,
 and `reasons`, which says why: "no P wave seen: p_onset_s p_offset_s pr_ms; noise: qt_ms", empty where all is there.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cardiofm.data.files import check_embeddings_path, whole
-from cardiofm.signals import MEASURES, REASONS, Measurement
+from cardiofm.signals import MEASURES, REASONS, Features, Measurement
 
 _WORDS, _COUNTS = ("record", "rhythm"), ("beats",)  # columns of a stretch that are no float
 
@@ -74,14 +74,51 @@ def reasons(one: Measurement) -> list[str]:
 def write_stretches(rows: list[dict[str, Any]], path: Path) -> None:
     """Write the figures of every 30 s, flat rows of one shape, as .parquet or .csv says."""
     import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
 
     check_table_path(path)
     kinds = dict.fromkeys(_WORDS, pa.string()) | dict.fromkeys(_COUNTS, pa.int64())
     names = list(rows[0]) if rows else ["record"]
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-    table = pa.Table.from_pylist(rows, schema=schema)
+    _write(pa.Table.from_pylist(rows, schema=schema), path)
+
+
+def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write flat rows as .parquet or .csv says; a column is what its values are, and null where a row has none."""
+    import pyarrow as pa
+
+    check_table_path(path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    _write(pa.table({name: [row.get(name) for row in rows] for name in names}), path)
+
+
+def write_features(found: Iterable[Features], path: Path) -> int:
+    """Write hand-crafted numbers, one row per window, as .parquet or .csv says; gives the number of rows.
+
+    Columns: record, start_s, has_ecg, has_ppg, quality_ecg, quality_ppg, then one per number, null where it could not
+    be measured. Without any record nothing is written.
+    """
+    import pyarrow as pa
+
+    check_table_path(path)
+    parts = []
+    for one in found:
+        columns: dict[str, Any] = {"record": [one.record] * len(one), "start_s": one.start_s}
+        columns |= {"has_ecg": one.present[:, 0], "has_ppg": one.present[:, 1]}
+        columns |= {"quality_ecg": one.quality[:, 0], "quality_ppg": one.quality[:, 1]}
+        for name, values in zip(one.names, one.values.T, strict=True):
+            columns[name] = pa.array(values, mask=np.isnan(values))
+        parts.append(pa.table(columns))
+    if not parts:
+        return 0
+    table = pa.concat_tables(parts)
+    _write(table, path)
+    return table.num_rows
+
+
+def _write(table: Any, path: Path) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
     with whole(path) as partial:
         if path.suffix.lower() == ".csv":
             pyarrow.csv.write_csv(table, partial)

@@ -36,7 +36,7 @@ class View:
         """The part of the record; raises SignalError where a channel that is needed is absent."""
         absent = [m for m in self.needs if record.signal(m) is None]
         if absent or not any(record.signal(m) for m in self.uses):
-            wanted = " and ".join((self.needs or self.uses)).upper().replace(" AND ", " and ")
+            wanted = " and ".join(self.needs or self.uses).upper().replace(" AND ", " and ")
             raise SignalError(
                 f"record {record.name!r} must have {wanted} for this head, found only "
                 f"{' and '.join(record.present).upper().replace(' AND ', ' and ')}; use another head or recording"
@@ -93,8 +93,8 @@ def embedded(windows: Sequence[Window], model: Model) -> NDArray[np.float32]:
     return np.stack([row for _, row in sorted(found, key=lambda pair: pair[0])])
 
 
-def weights_hash(model: Model) -> str:
-    """The SHA-256 of the weights of a loaded model; a head belongs to one of them."""
+def encoder_hash(model: Model) -> str:
+    """The SHA-256 of the encoder's weights: a head belongs to them, whatever decoders stand beside them."""
     if model.folder is None:
         raise CheckpointError("a head needs a model that was loaded from its folder, found one made in memory; save it")
     path = model.folder / WEIGHTS
@@ -103,8 +103,14 @@ def weights_hash(model: Model) -> str:
 
 @lru_cache
 def _hash(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    from safetensors import safe_open
+
+    found = hashlib.sha256()
+    with safe_open(path, framework="np") as file:
+        for name in sorted(n for n in file.keys() if n.startswith("encoder.")):  # noqa: SIM118  # no mapping
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(file.get_tensor(name)).tobytes())
+    return found.hexdigest()
 
 
 def _batches(pairs: Iterator[tuple[Window, Window]]) -> Iterator[list[Window]]:

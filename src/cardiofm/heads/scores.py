@@ -26,6 +26,7 @@ class Interval:
     windows: int
 
 
+GROUPS = 10  # of like probability
 Metric = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[np.float64]]
 
 
@@ -81,6 +82,28 @@ def challenge_score(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[
     truth, positive = np.asarray(y, bool), np.asarray(positive, bool)
     right, missed = weight_RW @ (truth == positive), weight_RW @ (truth & ~positive)
     return _ratio(right, weight_RW.sum(1) + 4 * missed)
+
+
+def accuracy(y: NDArray[Any], found: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of rows whose class is right, 0 to 1, `(R,)`."""
+    return _ratio(weight_RW @ (np.asarray(y) == np.asarray(found)), weight_RW.sum(1))
+
+
+def calibration_error(y: NDArray[Any], chance: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
+    """Expected calibration error, 0 to 1, `(R,)`: ten groups of like probability, how far each is from its share.
+
+    For labels `(W, L)` their mean. Small sets show some error even where the probabilities are right.
+
+    >>> calibration_error(np.array([0, 1]), np.array([0.5, 0.5]), np.ones((1, 2))).tolist()
+    [0.0]
+    """
+    if np.ndim(chance) == 2:
+        return np.mean([calibration_error(y[:, k], chance[:, k], weight_RW) for k in range(chance.shape[1])], axis=0)
+    edges = np.unique(np.quantile(chance, np.linspace(0, 1, GROUPS + 1)[1:-1]))
+    group = np.searchsorted(edges, chance, side="right")
+    off = np.asarray(y, np.float64) - chance
+    total = sum(np.abs(weight_RW[:, group == g] @ off[group == g]) for g in range(len(edges) + 1))
+    return _ratio(np.asarray(total), weight_RW.sum(1))
 
 
 def mae(y: NDArray[Any], predicted: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The released models, each a folder with config.json, model.safetensors and the ONNX graphs that read it."""
+"""The released models, each a folder with config.json, model.safetensors and its ONNX graphs; and the shipped heads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 from cardiofm.signals import CheckpointError
 
 HERE = Path(__file__).parent
+HEADS = HERE / "heads"
 
 
 def installed() -> tuple[str, ...]:
     """The names of the models in this package."""
     return tuple(sorted(p.parent.name for p in HERE.glob("*/config.json")))
+
+
+def heads() -> tuple[str, ...]:
+    """The names of the heads in this package."""
+    return tuple(sorted(p.parent.name for p in HEADS.glob("*/head.json")))
 
 
 def folder(name: str) -> Path:

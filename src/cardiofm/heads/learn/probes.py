@@ -22,7 +22,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-Kind = Literal["binary", "multilabel", "regression"]
+Kind = Literal["binary", "classes", "multilabel", "regression"]
 Head = Literal["linear", "boosting"]
 Decide = Callable[[NDArray[Any], NDArray[np.bool_]], float]  # (truth, positive) → the higher the better
 
@@ -76,15 +76,15 @@ def choose_and_fit(
     """
     best, least = None, np.inf
     for fitted in _path(np.asarray(x_train), np.asarray(y_train), kind, head):
-        loss = _loss(np.asarray(y_valid), scores(fitted, x_valid, kind), kind)
-        if best is None or loss < least:
-            best, least = fitted, loss
+        found = loss(np.asarray(y_valid), scores(fitted, x_valid, kind), kind)
+        if best is None or found < least:
+            best, least = fitted, found
     assert best is not None
     return best
 
 
 def scores(fitted: Pipeline, x: ArrayLike, kind: Kind) -> NDArray[np.float64]:
-    """Probability of "true" `(W,)` or `(W, L)`, or the predicted value for kind "regression"."""
+    """Probability of "true" `(W,)`, of each label `(W, L)` or class `(W, K)`; the value for kind "regression"."""
     x = np.asarray(x, np.float64)
     if kind == "regression":
         return np.asarray(fitted.predict(x), np.float64)
@@ -171,7 +171,7 @@ def held_out(
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         part = folds_of(y[train], list(names[train]), kind, min(5, len(np.unique(names[train]))), seed + 1 + k)
         rows, per_penalty = _inner(x, y, train, part, kind, head, inner)
-        best = int(np.argmin([_loss(y[rows], score, kind) for score in per_penalty]))
+        best = int(np.argmin([loss(y[rows], score, kind) for score in per_penalty]))
         fitted = next(f for i, f in enumerate(_path(x[train], y[train], kind, head, only=best)) if i == 0)
         out[test] = scores(fitted, x[test], kind)
         chosen.append((rows, per_penalty[best]))
@@ -199,7 +199,7 @@ def fused(a: HeldOut, b: HeldOut, y: ArrayLike, kind: Kind) -> HeldOut:
         if not np.array_equal(rows, same):
             raise ValueError("both heads must come from the same folds; give both the same rows and seed")
         mixed = [_mixed(first, second, w, kind) for w in _WEIGHTS]
-        best = int(np.argmin([_loss(y[rows], score, kind) for score in mixed]))
+        best = int(np.argmin([loss(y[rows], score, kind) for score in mixed]))
         at = a.fold == fold
         out[at] = _mixed(a.scores[at], b.scores[at], _WEIGHTS[best], kind)
         inner.append((rows, mixed[best]))
@@ -260,7 +260,7 @@ def _head(kind: Kind, head: Head, setting: float) -> Any:
         return Ridge(alpha=setting)
     else:
         one = LogisticRegression(C=1 / setting, max_iter=500)
-    return one if kind == "binary" else OneVsRestClassifier(one)
+    return OneVsRestClassifier(one) if kind == "multilabel" else one
 
 
 def _mixed(a: NDArray[np.float64], b: NDArray[np.float64], weight: float, kind: Kind) -> NDArray[np.float64]:
@@ -270,9 +270,11 @@ def _mixed(a: NDArray[np.float64], b: NDArray[np.float64], weight: float, kind: 
     return 1 / (1 + np.exp(-(1 - weight) * first - weight * second))
 
 
-def _loss(y: NDArray[Any], score: NDArray[np.float64], kind: Kind) -> float:
+def loss(y: NDArray[Any], score: NDArray[np.float64], kind: Kind) -> float:
     """Mean log loss, or mean squared error for kind "regression"."""
     if kind == "regression":
         return float(np.mean((y - score) ** 2))
     p = np.clip(score, 1e-6, 1 - 1e-6)
+    if kind == "classes":
+        return float(-np.mean(np.log(p[np.arange(len(y)), y])))
     return float(-np.mean(np.where(np.asarray(y, bool), np.log(p), np.log(1 - p))))

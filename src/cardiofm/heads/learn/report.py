@@ -1,0 +1,131 @@
+"""How good a head is on people that it did not learn from, with intervals over patients and floors beside.
+
+Shapes: R records, L classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.heads import scores
+from cardiofm.heads.head import About, Head
+from cardiofm.heads.learn.fit import Data, Learned
+from cardiofm.heads.parts import Floats
+from cardiofm.heads.scores import Interval, Metric
+
+Answer = tuple[Floats, NDArray[np.bool_]]  # probabilities or values (R, L), and which classes are given (R, L)
+FLOORS = {
+    "hand-crafted": "boosted trees on the hand-crafted numbers alone, made and calibrated alike",
+    "constant": "the shares of the classes, or the mean, of the training patients",
+}
+
+
+def report(data: Data, patients: Sequence[str], about: About, learned: dict[str, Learned]) -> dict[str, Any]:
+    """Counts, and scores of the test patients (of the validation patients where there are none) by metric and method.
+
+    `learned`: the "head" itself and its floors.
+    """
+    part = "test" if (data.part == "test").any() else "valid"
+    at = np.flatnonzero(data.part == part).tolist()
+    people = [patients[k] for k in at]
+    seen, y = data.rows(part)
+    answers = {name: answer(about, one, seen) for name, one in learned.items()}
+    answers["constant"] = _constant(data, about, len(y))
+    metrics = METRICS["two" if len(about.classes) == 2 and about.kind == "classification" else about.kind]
+    table = {name: {who: _one(ask, y, a, people) for who, a in answers.items()} for name, ask in metrics.items()}
+    if about.kind == "regression":
+        half = about.calibration.half_range or math.inf
+        held = (np.abs(answers["head"][0][:, 0] - y) <= half).astype(np.float64)
+        found = scores.scored(lambda t, f, w: (w @ f) / w.sum(1), y, held, people)
+        table["share within low to high"] = {"head": _plain(found)}
+    counts = {p: _counts(data, patients, p, about) for p in ("train", "valid", "test") if (data.part == p).any()}
+    return {"scored_on": part, "counts": counts, "scores": table, "floors": FLOORS}
+
+
+def answer(about: About, learned: Learned, seen: list[Any]) -> Answer:
+    """What a head of this task and these parts says of records."""
+    own = About(**{**vars(about), "calibration": learned.calibration, "thresholds": learned.thresholds})
+    head = Head(own, learned.parts)
+    found = head.outputs(seen)
+    return found, head.positive(found) if about.kind != "regression" else np.zeros(found.shape, bool)
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The report as lines to print: a metric and a method each."""
+    out = [f"{part}: {c['records']} records of {c['patients']} patients" for part, c in found["counts"].items()]
+    out.append(f"scores on {'test' if found['scored_on'] == 'test' else 'validation'} patients, with 95 % intervals:")
+    for metric, methods in found["scores"].items():
+        for who, v in methods.items():
+            span = "" if v["low"] is None else f" [{v['low']:.3g}, {v['high']:.3g}]"
+            out.append(f"  {metric}, {who}: {v['value']:.3g}{span}")
+    return out
+
+
+def _one(ask: tuple[Metric, str], y: NDArray[Any], answer: Answer, people: Sequence[str]) -> dict[str, Any]:
+    metric, how = ask
+    chance, positive = answer
+    found: NDArray[Any] = {
+        "value": lambda: chance[:, 0], "second": lambda: chance[:, 1], "all": lambda: chance,
+        "given": lambda: positive, "second given": lambda: positive[:, 1], "class": lambda: positive.argmax(1),
+    }[how]()  # fmt: skip
+    return _plain(scores.scored(metric, y, found, people))
+
+
+def _plain(found: Interval) -> dict[str, Any]:
+    """Ready for JSON: rounded, None for what is not known."""
+    return {
+        k: (round(v, 4) if math.isfinite(v) else None) if isinstance(v, float) else v for k, v in asdict(found).items()
+    }
+
+
+def _constant(data: Data, about: About, rows: int) -> Answer:
+    _, y = data.rows("train")
+    if about.kind == "regression":
+        return np.full((rows, 1), float(np.mean(y))), np.zeros((rows, 1), bool)
+    share = y.mean(0) if about.kind == "multilabel" else np.bincount(y, minlength=len(about.classes)) / len(y)
+    given = share >= 0.5 if about.kind == "multilabel" else np.arange(len(share)) == share.argmax()
+    return np.tile(share, (rows, 1)), np.tile(given, (rows, 1))
+
+
+def _counts(data: Data, patients: Sequence[str], part: str, about: About) -> dict[str, Any]:
+    at = np.flatnonzero(data.part == part).tolist()
+    out: dict[str, Any] = {"records": len(at), "patients": len({patients[k] for k in at})}
+    y = data.goal.y[at]
+    if about.kind == "regression":
+        return out | {"mean": round(float(y.mean()), 3), "sd": round(float(y.std()), 3)}
+    each = y.sum(0) if about.kind == "multilabel" else np.bincount(y, minlength=len(about.classes))
+    return out | {"classes": dict(zip(about.classes, each.tolist(), strict=True))}
+
+
+def _of_classes(metric: Metric) -> Metric:
+    """A metric of labels for exclusive classes."""
+    return lambda y, found, weight: metric(np.arange(found.shape[1]) == np.asarray(y)[:, None], found, weight)
+
+
+METRICS: dict[str, dict[str, tuple[Metric, str]]] = {
+    "two": {
+        "AUROC": (scores.auroc, "second"),
+        "F1": (scores.f1, "second given"),
+        "accuracy": (scores.accuracy, "class"),
+        "calibration error": (scores.calibration_error, "second"),
+    },
+    "classification": {
+        "macro-AUROC": (_of_classes(scores.macro_auroc), "all"),
+        "macro-F1": (_of_classes(scores.macro_f1), "given"),
+        "accuracy": (scores.accuracy, "class"),
+        "calibration error": (_of_classes(scores.calibration_error), "all"),
+    },
+    "multilabel": {
+        "macro-AUROC": (scores.macro_auroc, "all"),
+        "macro-F1": (scores.macro_f1, "given"),
+        "weighted F1": (scores.weighted_f1, "given"),
+        "calibration error": (scores.calibration_error, "all"),
+    },
+    "regression": {"MAE": (scores.mae, "value"), "r": (scores.pearson, "value")},
+}
