@@ -19,10 +19,10 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     ("signals", "config"),
     ("data", "model", "measure", "weights"),
-    ("train", "edge", "codec", "redraw"),
+    ("train", "edge", "codec", "redraw", "handcrafted"),
     ("pipeline",),
     ("heads",),
-    ("evaluate", "web", "cluster", "demo", "terminal"),
+    ("evaluate", "web", "cluster", "demo", "terminal", "estimator"),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}

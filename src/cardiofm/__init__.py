@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cardiofm.data.readers import read as read
     from cardiofm.data.simulate import simulate as simulate
+    from cardiofm.estimator import CardioFMFeatures as CardioFMFeatures
+    from cardiofm.handcrafted import features as features
     from cardiofm.pipeline import load as load
     from cardiofm.signals import CheckpointError as CheckpointError
     from cardiofm.signals import Embedding as Embedding
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from cardiofm.signals import SignalError as SignalError
 
 __all__ = [
+    "CardioFMFeatures",
     "CheckpointError",
     "Embedding",
     "InputSpec",
@@ -32,11 +35,18 @@ __all__ = [
     "Signal",
     "SignalError",
     "__version__",
+    "features",
     "load",
     "read",
     "simulate",
 ]
-_HOME = {"read": "data.readers", "load": "pipeline", "simulate": "data.simulate"}  # the others live in signals
+_HOME = {  # the others live in signals
+    "CardioFMFeatures": "estimator",
+    "features": "handcrafted",
+    "load": "pipeline",
+    "read": "data.readers",
+    "simulate": "data.simulate",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -316,3 +316,10 @@ class Embedding:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return iter(self.values)
+
+
+@dataclass(frozen=True)
+class Features(Embedding):
+    """Hand-crafted numbers of every window: `values (W, F)` float32, NaN where one cannot be measured."""
+
+    names: tuple[str, ...]  # (F,) of `cardiofm.measure.features`, with the unit; docs/features.md says what each is

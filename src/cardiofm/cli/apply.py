@@ -1,4 +1,4 @@
-"""The commands that use a model on recordings: analyze, embed, measure, reconstruct, info."""
+"""The commands that work on recordings: analyze, embed, features, measure, reconstruct, info."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cardiofm.cli.root import Backend, Ecg, Files, Fs, Name, Ppg, app
-from cardiofm.signals import MODALITIES, CheckpointError, Embedding, Measurement, SignalError
+from cardiofm.signals import MODALITIES, CheckpointError, Embedding, Features, Measurement, SignalError
 from cardiofm.terminal import Batch, measured, progress, say, table, watched
 
 
@@ -115,6 +115,38 @@ def embed(
                 yield one
 
     windows = write_embeddings(found(), output)
+    if windows:
+        typer.echo(f"{windows} windows: {output}")
+    batch.finish(windows)
+
+
+@app.command()
+def features(
+    ctx: typer.Context,
+    files: Files = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet or .csv file.")] = Path("features.parquet"),
+    ecg: Ecg = None,
+    ppg: Ppg = None,
+    fs: Fs = None,
+) -> None:
+    """Write about seventy hand-crafted numbers per 10-second window, as docs/features.md describes them; no network.
+
+    \b
+    Example:
+      cardiofm features bidmc/*.hea -o features.parquet
+    """
+    from cardiofm import handcrafted
+    from cardiofm.data.tables import check_table_path, write_features
+
+    check_table_path(output)
+    batch = Batch(ctx.find_root().params["debug"])
+
+    def found() -> Iterator[Features]:
+        for record in batch.read(files, ecg, ppg, fs):
+            with batch.reporting():
+                yield handcrafted.features(record)
+
+    windows = write_features(found(), output)
     if windows:
         typer.echo(f"{windows} windows: {output}")
     batch.finish(windows)

@@ -19,8 +19,9 @@ from cardiofm.signals import InputSpec
 
 CONTRACTS = (Contract("ecg", 51.2, 10.0), Contract("ppg", 51.2, 10.0))
 _SMALL = {
-    "model_name": "MOMENT", "transformer_type": "encoder_only", "d_model": 512, "seq_len": 512, "patch_len": 8,
-    "patch_stride_len": 8, "transformer_backbone": "google/flan-t5-small", "enable_gradient_checkpointing": False,
+    "model_name": "MOMENT", "task_name": "reconstruction", "transformer_type": "encoder_only", "d_model": 512,
+    "seq_len": 512, "patch_len": 8, "patch_stride_len": 8, "transformer_backbone": "google/flan-t5-small",
+    "enable_gradient_checkpointing": False,
     "t5_config": {
         "d_model": 512, "d_ff": 1024, "d_kv": 64, "num_heads": 6, "num_layers": 8, "feed_forward_proj": "gated-gelu",
     },
