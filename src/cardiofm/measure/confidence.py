@@ -28,6 +28,7 @@ class Calibration:
 
     coefficients: dict[str, tuple[float, ...]] = field(default_factory=dict)  # of `FEATURES`; absent: not yet fitted
     least: dict[str, float] = field(default_factory=dict)  # absent: see `given_from`
+    heart: dict[str, tuple[float, ...]] = field(default_factory=dict)  # by modality, of `company.NUMBERS`
 
     def __post_init__(self) -> None:
         for name, values in self.coefficients.items():
@@ -41,6 +42,12 @@ class Calibration:
         """Probability that the error is within the tolerance, `(n,)`; 0 where a feature is NaN."""
         logit = features_nF @ np.array(self.coefficients.get(name, _SURE))
         return np.where(np.isfinite(logit), 1 / (1 + np.exp(-np.clip(logit, -30, 30))), 0.0).astype(np.float32)
+
+    def a_heart(self, modality: str, company_nF: Floats) -> NDArray[np.bool_]:
+        """Whether the company of a top (`company.company`) is beyond doubt that of beats, `(n,)`."""
+        if modality not in self.heart:
+            return np.ones(len(company_nF), bool)
+        return company_nF @ np.array(self.heart[modality]) >= 0
 
     def given_from(self, name: str) -> float:
         """The least confidence with which a value is given."""
@@ -85,11 +92,11 @@ def fit_calibration(
         if name not in TOLERANCE_S:
             raise SignalError(f"a measure must be one of {', '.join(TOLERANCE_S)}, found {name!r}")
         if len(y) >= 20 and 0 < y.sum() < len(y):
-            coefficients[name] = tuple(float(b) for b in _logistic(x, y))
+            coefficients[name] = tuple(float(b) for b in logistic(x, y))
     return Calibration(coefficients, dict(least or {}))
 
 
-def _logistic(x: Floats, y: Floats) -> Floats:
+def logistic(x: Floats, y: Floats) -> Floats:
     """Coefficients `(F,)` of the most likely logistic map; ridge keeps features that never vary at rest."""
     b = np.zeros(x.shape[1])
     ridge = _RIDGE * len(y) * np.eye(x.shape[1])
