@@ -13,7 +13,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ from cardiofm.model.checkpoint import HEAD
 from cardiofm.signals import EVENTS, HeadOutputs, InputSpec, Record
 from cardiofm.train import annotated
 from cardiofm.train.annotated import FOLDS, FOOT, R, Take
+from cardiofm.train.company import Marked, hearts
 from cardiofm.train.marked import recorded
 
 SNR_DB = (None, 12.0, 6.0, 0.0, -6.0)
 PAIRS = 60  # segments of the validation split
 EMPTY = 120  # windows with nothing in them
+LEAST_DB = 0.0  # noisier recordings do not teach what beats keep company with
 SAME_S = 0.15  # a beat this far from the truth's is that beat
 INTERVALS = {"pr": ("p_onset", "qrs_onset"), "qrs": ("qrs_onset", "qrs_offset"), "qt": ("qrs_onset", "t_end")}
 
@@ -47,6 +49,7 @@ class Found:
 
     features: dict[str, list[NDArray]]
     within: dict[str, list[NDArray]]
+    beats: list[Marked] = field(default_factory=list)  # recordings whose beats are known
 
     def add(self, name: str, seen: Seen, truth_s: NDArray, known: NDArray) -> None:
         """Beats with their true times; where `known`, a true time of NaN means that there is none."""
@@ -64,18 +67,30 @@ def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -
     draw = np.random.default_rng(17)
     for fold, backend in enumerate(backends):
         for take in annotated.manual(data_root, spec, only=fold):
-            if take.kind != "mitdb":
-                for snr_db in SNR_DB[:-1]:
-                    _add(found, backend, take, _noisy(take, snr_db, store, spec, draw), spec)
+            if take.kind == "mitdb":
+                _keep(found, _gathered(backend, _record(take, take.values, spec), spec), take, None)
+                continue
+            for snr_db in SNR_DB[:-1]:
+                gathered = _add(found, backend, take, _noisy(take, snr_db, store, spec, draw), spec)
+                _keep(found, gathered, take, snr_db)
     for take in _pairs(store, spec):
         for snr_db in SNR_DB:
-            _add(found, backends[0], take, _noisy(take, snr_db, store, spec, draw), spec)
+            gathered = _add(found, backends[0], take, _noisy(take, snr_db, store, spec, draw), spec)
+            _keep(found, gathered, take, snr_db)
     for _ in range(EMPTY):
         take = annotated.nothing(spec, draw, store.noise)
         _add(found, backends[0], take, take.values, spec)
-    return fit_calibration(
+    made = fit_calibration(
         {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}
     )
+    heart = hearts(made, lambda r: _gathered(backends[0], r, spec), found.beats, store.noise, spec)
+    return replace(made, heart=heart)
+
+
+def _keep(found: Found, gathered: Gathered, take: Take, snr_db: float | None) -> None:
+    """A recording whose beats are known, where they can be seen."""
+    if snr_db is None or snr_db >= LEAST_DB:
+        found.beats.append((gathered, {"ecg": take.beats_s[:, R], "ppg": take.beats_s[:, FOOT]}))
 
 
 def _pairs(store: Store, spec: InputSpec) -> Iterator[Take]:
@@ -95,11 +110,9 @@ def _noisy(
     return values
 
 
-def _add(found: Found, backend: TorchBackend, take: Take, values: NDArray[np.float32], spec: InputSpec) -> None:
+def _add(found: Found, backend: TorchBackend, take: Take, values: NDArray[np.float32], spec: InputSpec) -> Gathered:
     """One take as the head and its decoding see it, against its marks."""
     record = _record(take, values, spec)
-    if record is None:
-        return
     gathered = _gathered(backend, record, spec)
     present = (record.ecg is not None, record.ppg is not None)
     beats = rows(gathered, present, Calibration(least={"r_peak": 0.1, "ppg_foot": 0.1}))  # doubtful ones teach most
@@ -121,6 +134,7 @@ def _add(found: Found, backend: TorchBackend, take: Take, values: NDArray[np.flo
             found.add("pat", seen["pat"], truth[:, FOOT] - truth[:, R], same & np.isfinite(truth[:, FOOT]))
             before = np.concatenate(([np.nan], truth[:-1, R]))[: len(truth)]
             found.add("rr", seen["rr"], truth[:, R] - before, same & np.isfinite(before))
+    return gathered
 
 
 def _matched(at_s: NDArray, beats_s: NDArray, anchor: int) -> tuple[NDArray, NDArray[np.bool_]]:
@@ -135,13 +149,13 @@ def _matched(at_s: NDArray, beats_s: NDArray, anchor: int) -> tuple[NDArray, NDA
     return truth, np.zeros(len(at_s), bool)
 
 
-def _record(take: Take, values: NDArray[np.float32], spec: InputSpec) -> Record | None:
+def _record(take: Take, values: NDArray[np.float32], spec: InputSpec) -> Record:
     channels: dict[str, Any] = {
         name: (np.where(take.valid[c], values[c], np.nan).astype(np.float32), spec.fs_hz)
         for c, name in enumerate(("ecg", "ppg"))
         if take.valid[c].any()
     }
-    return Record.from_arrays(name=take.kind, **channels) if channels else None
+    return Record.from_arrays(name=take.kind, **channels)
 
 
 def _gathered(backend: TorchBackend, record: Record, spec: InputSpec, batch: int = 8) -> Gathered:
