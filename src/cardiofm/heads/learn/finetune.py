@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from cardiofm.heads.calibration import Calibration
 from cardiofm.heads.head import About, Head
-from cardiofm.heads.labels import Example, Kind, Target, parts, target
-from cardiofm.heads.learn.fit import Data, Learned, boosted_on_hand_crafted, fit
+from cardiofm.heads.labels import Example, Kind, parts, target
+from cardiofm.heads.learn.fit import Data, boosted_on_hand_crafted, fit
 from cardiofm.heads.learn.gather import Progress, Tell, gather, silent
 from cardiofm.heads.learn.report import report
 from cardiofm.heads.look import Seen, View, encoder_hash
@@ -46,6 +46,7 @@ class Plan:
     threshold: float | str = 0.5  # see `learn.fit.fit`
     last_s: float | None = None  # only the last seconds of a recording are looked at
     steps: int = 200  # of tuning
+    data: dict[str, str] = field(default_factory=dict, compare=False)  # where the labels are from, for the provenance
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -79,27 +80,25 @@ def finetune(
     if not good:
         raise SignalError("there must be recordings to learn from, found none that can be used; see the lines above")
     goal = target(good, plan.kind, plan.classes or target(examples, plan.kind).classes or None)
-    head = made(good, seen, goal, plan, model)
+    head = made(good, Data(seen, goal, np.asarray(parts(good, goal))), plan, model)
     head.save(out, changed)
     return replace(head, folder=out)
 
 
-def made(good: Sequence[Example], seen: list[Seen], goal: Target, plan: Plan, model: Model) -> Head:
+def made(good: Sequence[Example], data: Data, plan: Plan, model: Model) -> Head:
     """The head from what is seen of each example, with its report."""
-    data = Data(seen, goal, np.asarray(parts(good, goal)))
-    learned: dict[str, Learned] = {"head": fit(data, plan.form, plan.linear_of, plan.threshold)}
-    learned["hand-crafted"] = boosted_on_hand_crafted(data, plan.threshold)
-    own = learned["head"]
+    floor = boosted_on_hand_crafted(data, plan.threshold)
+    own = fit(data, plan.form, plan.linear_of, plan.threshold, floor.parts.trees)
     about = About(
         name=plan.name,
         task=plan.task or plan.name,
         kind=plan.kind,
         form=plan.form,
-        classes=goal.classes,
+        classes=data.goal.classes,
         model=model.name,
         encoder_sha256=encoder_hash(model),
         calibration=_rounded(own.calibration),
-        view=_view(seen, plan.last_s),
+        view=_view(data.seen, plan.last_s),
         unit=plan.unit,
         linear_of=own.parts.linear_of,
         trees_of=own.parts.trees_of,
@@ -107,9 +106,12 @@ def made(good: Sequence[Example], seen: list[Seen], goal: Target, plan: Plan, mo
         thresholds=own.thresholds,
         crafted=NAMES if own.parts.trees is not None or own.parts.linear_of != "embedding" else (),
         tune=plan.tune,
-        provenance={"versions": {p: importlib.metadata.version(p) for p in ("cardiofm", "numpy", "scikit-learn")}},
+        provenance={
+            "data": plan.data,
+            "versions": {p: importlib.metadata.version(p) for p in ("cardiofm", "numpy", "scikit-learn")},
+        },
     )
-    found = report(data, [e.patient for e in good], about, learned)
+    found = report(data, [e.patient for e in good], about, {"head": own, "hand-crafted": floor})
     return Head(
         replace(about, report=found | {"chosen_by": {"loss of validation patients": round(own.loss, 5)}}), own.parts
     )

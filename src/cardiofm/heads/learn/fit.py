@@ -48,11 +48,18 @@ class Data:
         return [self.seen[k] for k in at], self.goal.y[at]
 
 
-def fit(data: Data, form: str, linear_of: Numbers = "embedding", threshold: float | str = 0.5) -> Learned:
+def fit(
+    data: Data,
+    form: str,
+    linear_of: Numbers = "embedding",
+    threshold: float | str = 0.5,
+    crafted: Trees | None = None,
+) -> Learned:
     """A head of a form: "linear", "boosted", "fused" (linear and trees on the hand-crafted numbers) or "attention".
 
     `threshold`: from which probability on a label is given, or "f1": half of the best F1 on the validation patients,
-    which for right probabilities is where F1 is best (Lipton et al., ECML 2014).
+    which for right probabilities is where F1 is best (Lipton et al., ECML 2014). `crafted`: trees on the hand-crafted
+    numbers, where they are grown already.
     """
     kind = probe_kind(data.goal)
     if form == "attention":
@@ -65,7 +72,7 @@ def fit(data: Data, form: str, linear_of: Numbers = "embedding", threshold: floa
     else:
         parts = Parts(linear=_linear(data, kind, linear_of), linear_of=linear_of)
         if form == "fused":
-            parts = _fused(data, kind, parts, _trees(data, kind, "hand-crafted"))
+            parts = _fused(data, kind, parts, crafted or _trees(data, kind, "hand-crafted"))
     return _finished(data, kind, parts, threshold)
 
 
