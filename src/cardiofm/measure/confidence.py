@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cardiofm.measure.band import Floats
+from cardiofm.measure.company import NUMBERS
 from cardiofm.signals import SignalError
 
 TOLERANCE_S = {
@@ -36,6 +37,12 @@ class Calibration:
                 raise SignalError(
                     f"a calibration must have {len(FEATURES)} coefficients for each of {', '.join(TOLERANCE_S)}, "
                     f"found {len(values)} for {name!r}"
+                )
+        for name, values in self.heart.items():
+            if len(values) != len(NUMBERS.get(name, ())):
+                raise SignalError(
+                    f"a calibration must have a coefficient for each number of company, found {len(values)} for "
+                    f"{name!r}; calibrate the head again"
                 )
 
     def confidence(self, name: str, features_nF: Floats) -> NDArray[np.float32]:

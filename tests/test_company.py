@@ -1,0 +1,88 @@
+"""A heart's beats are told from noise by what is around them, and doubtful beats count where a heart is near."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cardiofm import weights
+from cardiofm.data.simulate import simulate
+from cardiofm.measure.company import NUMBERS, around, company, within
+from cardiofm.measure.confidence import Calibration
+from cardiofm.measure.gather import Gatherer
+from cardiofm.measure.rows import rows
+from cardiofm.pipeline import Model, calibration, load
+from cardiofm.signals import Record, SignalError
+from cardiofm.train.company import nothing
+from oracle import said, truth
+
+MODALITIES = ("ecg", "ppg")
+
+
+def gathered(events: np.ndarray, seconds: float, **how):
+    gatherer = Gatherer()
+    for start_s in np.arange(0.0, seconds - 2, 8.0):
+        gatherer.add(said(events, float(start_s), **how), np.ones(2, np.float32))
+    return gatherer.finish()
+
+
+def test_the_numbers_have_names_and_stay_with_the_clock() -> None:
+    made = simulate(30, fs_ecg_hz=250, fs_ppg_hz=125, seed=4, heart_rate_bpm=70)
+    found = gathered(truth(made), 30.0)
+    for modality in MODALITIES:
+        points = found.ecg if modality == "ecg" else found.ppg
+        x = company(points, modality)
+        assert x.shape == (len(points), len(NUMBERS[modality]))
+        assert np.isfinite(x).all()
+        assert x[:, NUMBERS[modality].index("change of the interval")].max() < 0.1
+        assert company(points.rows(np.arange(0)), modality).shape == (0, len(NUMBERS[modality]))
+    uneven = truth(simulate(30, fs_ecg_hz=250, fs_ppg_hz=125, seed=4, heart_rate_bpm=70, rhythm="af"))
+    assert company(gathered(uneven, 30.0).ecg, "ecg")[:, -1].min() > 0.1
+
+
+def test_around_and_within() -> None:
+    assert around(np.array([0.0, 4.0, 20.0]), np.array([[1.0, 0.0], [3.0, 0.0], [9.0, 1.0]])).tolist() == [
+        [2.0, 0.0], [2.0, 0.0], [9.0, 1.0],
+    ]  # fmt: skip
+    assert within(np.array([1.0, 101.1]), np.array([41.0])).tolist() == [True, False]
+    assert within(np.array([1.0]), np.empty(0)).tolist() == [False]
+
+
+def test_doubtful_company_counts_where_a_heart_is_near() -> None:
+    found = gathered(truth(simulate(60, fs_ecg_hz=250, fs_ppg_hz=125, seed=4, heart_rate_bpm=70)), 60.0)
+    never = {m: (-1.0, *([0.0] * (len(NUMBERS[m]) - 1))) for m in MODALITIES}
+    always = {m: (1.0, *([0.0] * (len(NUMBERS[m]) - 1))) for m in MODALITIES}
+    assert len(rows(found, (True, True), Calibration(heart=never))) == 0
+    both = rows(found, (True, True), Calibration(heart=always))
+    assert (both.ecg >= 0).sum() == pytest.approx(70, abs=3)
+    one = rows(found, (True, True), Calibration(heart=never | {"ppg": always["ppg"]}))  # one heart beats in both
+    assert np.array_equal(one.ecg, both.ecg)
+
+
+def test_a_calibration_of_other_numbers_is_an_error() -> None:
+    with pytest.raises(SignalError, match="for 'ecg'"):
+        Calibration(heart={"ecg": (1.0, 2.0)})
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load("base")
+
+
+def test_the_released_head_is_silent_in_hum_and_white_noise_and_hears_a_short_record(model: Model) -> None:
+    assert set(calibration(weights.folder("base")).heart) == set(MODALITIES)
+    drift = np.sin(np.arange(10_000, dtype=np.float32) / 250)[None]
+    assert all(len(model.measure(record)) == 0 for record in nothing({"drift": drift}, model.spec, 8))
+    short = simulate(5, fs_ecg_hz=250, fs_ppg_hz=125, seed=6, heart_rate_bpm=80, ecg_noise_mv=0.02, ppg_noise=0.02)
+    assert 5 <= len(model.measure(short.record)) <= 8
+
+
+@pytest.mark.shared
+def test_a_loose_electrode_is_no_heart(model: Model, data_root) -> None:
+    from cardiofm.data import catalog
+
+    entry = next(e for e in catalog.entries("nstdb", data_root) if e.record == "em-1")
+    ecg = catalog.load(entry, data_root).ecg
+    assert ecg is not None
+    heard = [len(model.measure(Record(f"{s}", ecg.crop(s, s + 10)))) for s in np.arange(30.0, 1200.0, 117.0)]
+    assert sum(n > 0 for n in heard) <= 1
