@@ -64,5 +64,5 @@ clean:
 # torch by its exact version before anything else can ask for another one.
 .venv/.all: .venv/.made pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[train,export,demo,bench,dev]'
+	$(PIP) -e '.[train,export,demo,bench,peers,dev]'
 	touch $@ .venv/.demo

@@ -1,19 +1,23 @@
-"""Windows per second of `embed` on this processor: ONNX Runtime and torch beside NeuroKit2 on the same windows.
+"""Windows per second on this processor: our models by ONNX Runtime and torch, and every system that runs here.
 
 Writes results/throughput.json. The same real 10-second ECG + PPG windows (BIDMC) go through every way, in turn, in a
-shuffled order that changes each round; values are medians over the rounds, ratios are taken within a round. NeuroKit2
-does clean + peaks of both channels, one window after another. `encode`: prepared windows; `embed`: the whole door, from
-a Record. Peak memory is that of a process of its own that does nothing else.
+shuffled order that changes each round; values are medians over the rounds, ratios are taken within a round. `encode`:
+prepared windows; `embed`: the whole door, from a Record; `extract`: 16 windows to the numbers of a system, with the
+preparation that its input contract asks for. Weights do not matter for speed: a peer whose weights are not here runs
+with random ones of its real architecture. NeuroKit2 does clean + peaks of both channels, one window after another. Peak
+memory is that of a process of its own that does nothing else. With --repo NAME=CHECKOUT come the peers whose code a
+user has; --only limits what is run.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,13 +30,20 @@ from cardiofm import weights
 from cardiofm.data import catalog
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import run
+from cardiofm.evaluate.extractors import peers
+from cardiofm.evaluate.extractors.crafted import hand_crafted
+from cardiofm.evaluate.extractors.extractor import Extractor
+from cardiofm.evaluate.extractors.own import alone, embedding
+from cardiofm.evaluate.extractors.rocket import minirocket
 from cardiofm.evaluate.sample import Piece, summary
 from cardiofm.evaluate.timing import timed
 from cardiofm.pipeline import Model, load
-from cardiofm.signals import InputSpec, Record, Window
+from cardiofm.signals import MODALITIES, InputSpec, Record, Window
 
 BATCHES = (1, 16, 128)
 PEER = "neurokit2"
+OURS = ("base", "tiny")
+FLOORS = ("model", "ecg alone", "ppg alone", "hand-crafted", "minirocket")
 SPEC = InputSpec()  # of both models
 Way = Callable[[], int]  # does the work once and says how many windows that were
 
@@ -41,18 +52,28 @@ def main() -> None:
     """Time every way in interleaved rounds, measure memory, print the table, write the results."""
     parser = run.parser(__doc__, 3, "rounds")
     parser.set_defaults(threads=2)  # one thread is measured too
+    every = (*OURS, *FLOORS, *peers.PEERS)
+    parser.add_argument("--only", nargs="+", choices=every, default=every, help="default: all that run here")
+    parser.add_argument("--repo", nargs="+", default=[], metavar="NAME=PATH", help="checkouts of peers' code")
     parser.add_argument("--memory", nargs=3, metavar=("WAY", "FOLDER", "THREADS"), help="used by the script itself")
     args = parser.parse_args()
     records = _records(args.data_root)
     if args.memory:
-        return _print_memory(*args.memory, record=records[0])
-    folders = _folders(args.model)
+        return _print_memory(*args.memory, record=records[0], repos=args.repo)
+    folders = {name: folder for name, folder in _folders(args.model).items() if name in args.only}
     windows, used = _windows(records)
-    times = timed(_ways(folders, windows, records[0], sorted({1, args.threads})), args.limit)
-    memory = _memory(folders, args.data_root)
+    threads = sorted({1, args.threads})
+    ways = _ways(folders, windows, records[0], threads)
+    systems, absent = _extractors(args.only, args.model, windows, args.repo, 1)
+    for n in threads:
+        for one in systems if n == 1 else _extractors(args.only, args.model, windows, args.repo, n)[0]:
+            ways["extract", one.name, "", n, BATCHES[1]] = _extract(one, windows[: BATCHES[1]], n)
+    times = timed(ways, args.limit)
+    memory = _memory(folders, [one.name for one in systems], args)
     result = run.save(
         args.out / "throughput.json", "throughput", _rows(times), args.model, summary(used),
-        rounds=args.limit, memory_mib=memory, window_s=SPEC.window_s,
+        rounds=args.limit, memory_mib=memory, window_s=SPEC.window_s, systems={e.name: _about(e) for e in systems},
+        absent=absent,
         peer="NeuroKit2 ecg_clean + ecg_peaks + ppg_clean + ppg_peaks, default methods, window by window",
         metrics={"windows_per_s": "median over rounds", "ratio": f"to {PEER} in the same round, median"},
     )  # fmt: skip
@@ -99,6 +120,34 @@ def _ways(
         warnings.simplefilter("ignore")
         _peer(peer[:1], round(SPEC.fs_hz))()
     return ways
+
+
+def _extractors(
+    names: Sequence[str], model: str, windows: list[Window], repos: list[str], threads: int
+) -> tuple[list[Extractor], dict[str, str]]:
+    """The systems of these names that run here, and why the others do not."""
+    found: list[Extractor] = []
+    if set(names) & set(FLOORS):
+        network = load(model, threads=threads)
+        found = [embedding(network, ""), *(alone(network, "", m) for m in MODALITIES), hand_crafted(SPEC)]
+        found = [one for one in [*found, minirocket(windows, (0, 1), SPEC)] if one.name in names]
+    wanted = [name for name in peers.PEERS if name in names]
+    more, absent = peers.untrained(wanted, repos, SPEC) if wanted else ([], {})
+    return [*found, *more], absent
+
+
+def _about(one: Extractor) -> dict[str, Any]:
+    return {"meaning": one.meaning, "numbers": one.size, "parameters": one.parameters}
+
+
+def _extract(one: Extractor, windows: list[Window], threads: int) -> Way:
+    def once() -> int:
+        _set_threads("torch", threads)
+        one(windows)
+        return len(windows)
+
+    once()
+    return once
 
 
 def _encode(model: Model, windows: list[Window], batch: int, backend: str, threads: int) -> Way:
@@ -161,19 +210,26 @@ def _rows(times: dict[tuple[Any, ...], list[float]]) -> list[dict[str, Any]]:
     ]
 
 
-def _memory(folders: dict[str, Path], data_root: Path) -> dict[str, float]:
-    """Peak memory in MiB of processes that embed 16 windows one way each."""
+def _memory(folders: dict[str, Path], systems: list[str], args: argparse.Namespace) -> dict[str, float]:
+    """Peak memory in MiB of processes that do 16 windows one way each."""
     jobs = [(backend, name, str(folder)) for name, folder in folders.items() for backend in ("onnx", "torch")]
+    jobs += [("extract", name, name) for name in systems]
     found = {}
     for backend, name, folder in [*jobs, (PEER, "", ""), ("reading", "", "")]:
-        command = [sys.executable, __file__, "--data-root", str(data_root), "--memory", backend, folder or "-", "1"]
+        command = [sys.executable, __file__, "--data-root", str(args.data_root), "--model", args.model]
+        command += [*(["--repo", *args.repo] if args.repo else []), "--memory", backend, folder or "-", "1"]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found[f"{name} {backend}".strip()] = round(json.loads(out)["mib"], 1)
     return found
 
 
-def _print_memory(way: str, folder: str, threads: str, record: Record) -> None:
+def _print_memory(way: str, folder: str, threads: str, record: Record, repos: list[str]) -> None:
     """Do one thing in this process and print its peak memory; "reading" does nothing beyond reading the records."""
+    if way == "extract":
+        windows = list(islice(cut(record, SPEC), BATCHES[1]))
+        (one,), _ = _extractors([folder], sys.argv[sys.argv.index("--model") + 1], windows, repos, int(threads))
+        _extract(one, windows, int(threads))
+        return print(json.dumps({"mib": _peak_mib()}))
     minutes = record.crop(record.start_s, record.start_s + 160.0)
     if way == PEER:
         pairs = [(w.values[0].astype(float), w.values[1].astype(float)) for w in islice(cut(minutes, SPEC), 16)]

@@ -20,7 +20,18 @@ from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.model.checkpoint import WEIGHTS, read_provenance
 
 ROOT = Path(__file__).resolve().parents[3]  # of the repository
-_PACKAGES = ("cardiofm", "numpy", "scipy", "onnxruntime", "torch", "neurokit2", "openecg", "wfdb")
+_PACKAGES = (
+    "cardiofm",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "torch",
+    "neurokit2",
+    "openecg",
+    "wfdb",
+    "timesfm",
+    "chronos-forecasting",
+)
 
 
 def parser(about: str | None, limit: int, limit_help: str) -> argparse.ArgumentParser:

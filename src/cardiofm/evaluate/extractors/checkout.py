@@ -36,9 +36,9 @@ def imported(repo: Path, file: str) -> Iterator[Any]:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             yield importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise CheckpointError(
-            f"{repo / file} must find what it imports, found no {error.name}; pip install {error.name}"
+            f"{repo / file} must find what it imports: {error}; install what its repository asks for"
         ) from error
     finally:
         sys.path.remove(str(repo))
