@@ -18,7 +18,9 @@ _TAIL = 4.0  # degrees of freedom of Student's t: how heavy the tails of the err
 _PASSES = 3  # of reweighting
 _FEW = 30  # beats from which on drift and error are fitted to the record
 _MANY = 2000  # beats that are enough to fit them
-_DRIFTS, _SCALES = (0.4, 1.0, 2.0), (0.7, 1.0, 1.6, 2.5)  # tried multiples of drift and of the stated errors
+_DRIFTS = (0.4, 1.0, 2.5, 6.0, 12.0)  # tried multiples of the drift,
+_SCALES = (0.7, 1.0, 1.6, 2.5)  # of the stated errors,
+_OWNS = (1.0, 2.0, 3.0)  # and of what a regular beat has of its own
 _AROUND = 5  # beats on each side that say how long an interval usually is
 
 
@@ -31,7 +33,7 @@ class Course:
     early: float  # of the seconds that a beat comes early or late, the share that may show in its value
 
 
-PAT = Course(drift_s=0.006, own_s=0.004, early=0.12)
+PAT = Course(drift_s=0.006, own_s=0.006, early=0.12)
 
 
 def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: Course) -> tuple[Floats, Floats]:
@@ -49,16 +51,16 @@ def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: 
     seen = np.flatnonzero(np.isfinite(value_s))
     if len(seen) < 3:
         return out, out_sd
-    own = np.hypot(course.own_s, course.early * _off_beat(rr_s)[seen]) ** 2
+    early = (course.early * _off_beat(rr_s)[seen]) ** 2
     at, value, noise = at_s[seen], value_s[seen], np.maximum(sd_s[seen], 1e-4) ** 2
-    drift, scale = _fitted(at, value, noise, own, course.drift_s**2)
-    noise = noise * scale
-    level, spread = _level(at, value, noise + own, drift)
+    drift, scale, own_s = _fitted(at, value, noise, early, course)
+    noise, own = noise * scale**2, early + own_s**2
+    level, spread = _level(at, value, noise + own, drift**2)
     stated = noise
     for _ in range(_PASSES):
         z2 = (value - level) ** 2 / (stated + own + spread)
         noise = stated * np.maximum((_TAIL + z2) / (_TAIL + 1), 1.0)
-        level, spread = _level(at, value, noise + own, drift)
+        level, spread = _level(at, value, noise + own, drift**2)
     gain = own / (own + noise)
     out[seen] = level + gain * (value - level)
     out_sd[seen] = np.sqrt(own * noise / (own + noise) + (1 - gain) ** 2 * spread)
@@ -77,32 +79,34 @@ def _off_beat(rr_s: Floats) -> Floats:
     return np.where(np.isfinite(off), off, 0.0)
 
 
-def _fitted(at_s: Floats, value: Floats, noise: Floats, own: Floats, drift: float) -> tuple[float, float]:
-    """Drift (variance per second) and scale of the errors' variance under which the record is most likely."""
+def _fitted(at_s: Floats, value: Floats, noise: Floats, early: Floats, course: Course) -> tuple[float, float, float]:
+    """Drift (s in a second), scale of the errors and a beat's own (s) under which the record is most likely."""
     if len(value) < _FEW:
-        return drift, 1.0
+        return course.drift_s, 1.0, course.own_s
+    drift, scale, own = (x.ravel() for x in np.meshgrid(_DRIFTS, _SCALES, _OWNS, indexing="ij"))
+    drift, own = course.drift_s * drift, course.own_s * own
     part = slice(0, _MANY)
-    tried = [(drift * d * d, s * s) for d in _DRIFTS for s in _SCALES]
-    scores = [_likelihood(at_s[part], value[part], noise[part] * s + own[part], d) for d, s in tried]
-    return tried[int(np.argmax(scores))]
+    seen_BG = noise[part, None] * scale**2 + early[part, None] + own**2
+    best = int(np.argmax(_likelihood(at_s[part], value[part], seen_BG, drift**2)))
+    return float(drift[best]), float(scale[best]), float(own[best])
 
 
-def _likelihood(at_s: Floats, value: Floats, noise: Floats, drift: float) -> float:
-    """Log likelihood of the values with Student's t in place of the normal, up to a constant."""
-    total, level, spread, before = 0.0, float(value[0]), float(noise[0]), float(at_s[0])
-    for t, y, r in zip(at_s[1:].tolist(), value[1:].tolist(), noise[1:].tolist(), strict=True):
-        gap, before = t - before, t
+def _likelihood(at_s: Floats, value: Floats, noise_BG: Floats, drift_G: Floats) -> Floats:
+    """Log likelihood `(G,)` of the values with Student's t in place of the normal, up to a constant."""
+    total, level, spread = np.zeros(len(drift_G)), np.full(len(drift_G), value[0]), noise_BG[0]
+    for i in range(1, len(value)):
+        gap = at_s[i] - at_s[i - 1]
         if gap > GAP_S:
-            level, spread = y, r
+            level, spread = np.full(len(drift_G), value[i]), noise_BG[i]
             continue
-        spread += drift * gap
-        s = spread + r
-        z2 = (y - level) ** 2 / s
+        spread = spread + drift_G * gap
+        s = spread + noise_BG[i]
+        z2 = (value[i] - level) ** 2 / s
         total -= 0.5 * np.log(s) + 0.5 * (_TAIL + 1) * np.log1p(z2 / _TAIL)
-        gain = spread / (s * max(1.0, (_TAIL + z2) / (_TAIL + 1)))
-        level += gain * (y - level)
-        spread *= 1 - gain
-    return float(total)
+        gain = spread / (s * np.maximum(1.0, (_TAIL + z2) / (_TAIL + 1)))
+        level = level + gain * (value[i] - level)
+        spread = spread * (1 - gain)
+    return total
 
 
 def _level(at_s: Floats, value: Floats, noise: Floats, drift: float) -> tuple[Floats, Floats]:
