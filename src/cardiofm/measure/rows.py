@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cardiofm.measure.band import Bools, Floats
 from cardiofm.measure.company import around, company, within
 from cardiofm.measure.confidence import Calibration, features
+from cardiofm.measure.dicrotic import dicrotic
 from cardiofm.measure.gather import Gathered, Known
 from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
 from cardiofm.measure.pair import DELAY_S, paired
@@ -58,6 +59,7 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     r_sure = confidences(found.ecg, ECG_EVENTS, calibration)[:, R]
     sure_r = (r_sure >= calibration.given_from("r_peak")) & ~found.ecg.cut[:, R]
     foot = confidences(found.ppg, PPG_EVENTS, calibration)[:, FOOT - PPG.start]
+    foot = np.where(dicrotic(found.ppg), 0, foot)
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
     heart_r = sure_r & calibration.a_heart("ecg", company(found.ecg, "ecg"))
     heart_foot = (foot >= calibration.given_from("ppg_foot")) & calibration.a_heart("ppg", company(found.ppg, "ppg"))
