@@ -65,8 +65,8 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     heart_foot = (foot >= calibration.given_from("ppg_foot")) & calibration.a_heart("ppg", company(found.ppg, "ppg"))
     heart_s = np.sort(np.concatenate([r_s[heart_r], foot_s[heart_foot]]))
     sure_r &= heart_r | ((around(r_s, r_sure) >= _AMONG_R) & within(r_s, heart_s))
+    beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)  # of an R peak, no other company needed
     foot = np.where(heart_foot | ((around(foot_s, foot) >= _AMONG_FEET) & within(foot_s, heart_s)), foot, 0)
-    beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)
     match, sure_pair = paired(r_s[beat], foot_s[pulse])
     own = np.where(match >= 0, pulse[match] if len(pulse) else -1, -1)
     delay_s = foot_s[own[own >= 0]] - r_s[beat[own >= 0]]
