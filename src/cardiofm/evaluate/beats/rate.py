@@ -3,7 +3,7 @@
 A rate is 60 / the mean interval of a window's beats, without those that span a missed beat or a false one, for every
 method alike; fewer than three beats give none. bidmc's monitor shows what its last seconds were like: its values are
 read `MONITOR_LAG_S` later, where two classical detectors agree with it best: HR 0.91 per minute off at 0 s, 0.46 at 6,
-0.89 at 12; PULSE, of the oximeter, 1.27 off at 6 s, 0.92 at 13, 1.20 at 18 (detectors of `floors.classical_r`, `…_feet`).
+0.89 at 12; PULSE, of the oximeter, 1.27 off at 6 s, 0.92 at 13, 1.20 at 18.
 """
 
 from __future__ import annotations
