@@ -56,7 +56,7 @@ def test_new_values_in_the_same_places_need_no_new_graphs(micro_graphs: Path, tm
     with torch.no_grad():
         model.encoder.pool[0].get_parameter("weight").mul_(2.0)
     model.save(tmp_path / "next")
-    windows = export_module._windows(model.config.spec, 2)
+    windows = export_module.example_windows(model.config.spec, 2)
     graph, truth = OnnxBackend(tmp_path / "next", 1), TorchBackend(tmp_path / "next")
     np.testing.assert_allclose(graph.encode(*windows).embedding, truth.encode(*windows).embedding, rtol=1e-3, atol=1e-4)
 

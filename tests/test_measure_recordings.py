@@ -179,7 +179,8 @@ def off_for(signal: Signal | None, at_s: float, length_s: float, value: float | 
 def test_half_an_hour_without_leads_is_not_bridged(model: Model, data_root: Path, value: float | None) -> None:
     record = recording(data_root, "bidmc", "bidmc04", 0, 80)
     whole = model.measure(record)
-    m = model.measure(Record("off", *(off_for(s, 40, 1800, value) for s in (record.ecg, record.ppg))))
+    ecg, ppg = (off_for(s, 40, 1800, value) for s in (record.ecg, record.ppg))
+    m = model.measure(Record("off", ecg, ppg))
     r_s = m.values["r_peak_s"]
     assert not ((r_s > 40.1) & (r_s < 1839.9)).any()
     before, after = r_s < 38, r_s > 1843

@@ -51,11 +51,12 @@ OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
 def load(name_or_folder: str | Path = "base", backend: str | None = None, threads: int | None = None) -> Model:
     """A released model by its name, or a model folder; run by ONNX Runtime, or by torch with `backend="torch"`.
 
-    Without `backend`, a folder that has no ONNX graphs is run by torch. `threads` limits the processor threads.
+    Without `backend`, a folder that has no ONNX graphs is run by torch. "onnx-int8" embeds with eight-bit matrices,
+    which `cardiofm export --int8` writes, and measures as "onnx". `threads` limits the processor threads.
     Raises CheckpointError when the folder is not a complete model.
     """
-    if backend not in (None, "onnx", "torch"):
-        raise CheckpointError(f"the backend must be 'onnx' or 'torch', found {backend!r}")
+    if backend not in (None, "onnx", "onnx-int8", "torch"):
+        raise CheckpointError(f"the backend must be 'onnx', 'onnx-int8' or 'torch', found {backend!r}")
     folder = Path(name_or_folder)
     if name_or_folder in weights.installed() or not folder.is_dir():
         folder = weights.folder(str(name_or_folder))
@@ -74,7 +75,7 @@ def load(name_or_folder: str | Path = "base", backend: str | None = None, thread
     else:
         from cardiofm.edge.runtime import OnnxBackend
 
-        run = OnnxBackend(folder, threads)
+        run = OnnxBackend(folder, threads, int8=backend == "onnx-int8")
     rhythms = Rhythms.load(weights.HERE) if (weights.HERE / "rhythm.json").is_file() else None
     spec = from_dict(InputSpec, config["spec"])
     return Model(config["name"], spec, config, run, calibration(folder), rhythms, folder)

@@ -69,7 +69,10 @@ def pretrain(
 
 
 @app.command()
-def export(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> None:
+def export(
+    folder: Annotated[Path, typer.Argument(help="A model folder.")],
+    int8: Annotated[bool, typer.Option("--int8", help="An encoder with eight-bit matrices too.")] = False,
+) -> None:
     """Add the ONNX graphs to a model folder, so that it runs without torch.
 
     \b
@@ -81,6 +84,10 @@ def export(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> N
     with progress() as bar:
         bar.add_task("writing the graphs and checking them against torch", total=None)
         run(folder)
+        if int8:
+            from cardiofm.edge.quantize import quantize
+
+            quantize(folder)
     typer.echo(f"model: {folder}")
 
 

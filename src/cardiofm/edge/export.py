@@ -47,7 +47,7 @@ def export(folder: Path) -> list[Path]:
     """
     model = CardioFM.load(folder)
     torch_backend = TorchBackend(model, head=folder if (folder / HEAD).is_file() else None)
-    windows = _windows(model.config.spec, 2)
+    windows = example_windows(model.config.spec, 2)
     encoded = torch_backend.encode(*windows)
     depth = np.full(encoded.seen.shape, 2)
     jobs: dict[str, tuple[nn.Module, tuple[NDArray, ...]]] = {
@@ -65,7 +65,7 @@ def export(folder: Path) -> list[Path]:
             onnx.save(_attach(_graph(module, arrays), folder, name), Path(draft) / name)
         graphs = OnnxBackend(Path(draft), threads=1)
         for batch in (1, 3, 16):
-            _compare(torch_backend, graphs, _windows(model.config.spec, batch))
+            _compare(torch_backend, graphs, example_windows(model.config.spec, batch))
         return [(Path(draft) / name).replace(folder / name) for name in jobs]
 
 
@@ -98,7 +98,7 @@ def _graph(module: nn.Module, arrays: tuple[NDArray, ...]) -> onnx.ModelProto:
 def _attach(proto: onnx.ModelProto, folder: Path, name: str) -> onnx.ModelProto:
     """Turn the weight inputs of the graph `name` into initialisers that lie in the folder's safetensors files."""
     files = {"model.": WEIGHTS} | ({"head.": HEAD_WEIGHTS} if name in MEASURERS.values() else {})
-    headers = {prefix: _header(folder / file) for prefix, file in files.items()}
+    headers = {prefix: safetensors_table(folder / file) for prefix, file in files.items()}
     graph = proto.graph
     used = {name for node in graph.node for name in node.input}
     weights = [i for i in graph.input if i.name.startswith(tuple(files))]
@@ -128,14 +128,14 @@ def _attach(proto: onnx.ModelProto, folder: Path, name: str) -> onnx.ModelProto:
     return proto
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
+def safetensors_table(path: Path) -> tuple[dict[str, Any], int]:
     """The table of a safetensors file, and where its data start."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         return json.loads(file.read(size)), 8 + size
 
 
-def _windows(spec: InputSpec, batch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+def example_windows(spec: InputSpec, batch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Smooth random windows, their visibility and units: gaps in all; from the second on, one channel may be absent."""
     draw = np.random.default_rng(batch)
     x_BCN = np.cumsum(draw.normal(size=(batch, 2, spec.samples)), -1) * np.array([[[0.05], [3.0]]])

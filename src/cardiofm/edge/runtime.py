@@ -18,20 +18,32 @@ from cardiofm.signals import CheckpointError
 ENCODERS = {(0, 1): "encode.onnx", (0,): "encode_ecg.onnx", (1,): "encode_ppg.onnx"}  # by the streams that they run
 MEASURERS = {(0, 1): "measure.onnx", (0,): "measure_ecg.onnx", (1,): "measure_ppg.onnx"}  # there is a head for them
 DRAW, DECODE = "draw.onnx", "decode.onnx"
+INT8_WEIGHTS = "encode.int8.safetensors"  # of the encoders with eight-bit matrices, where a folder has them
 LAYOUT = "weights_layout"  # metadata key: the hash of the weights files' headers that a graph's offsets belong to
+SOURCE = "weights_sha256"  # metadata key: the hash of the weights that an eight-bit graph was made from
 
 
 class OnnxBackend:
-    """The graphs of a model folder. Each is loaded at its first use; all read their weights from model.safetensors."""
+    """The graphs of a model folder. Each is loaded at its first use; all read their weights from model.safetensors.
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    With `int8` the encoder is the one whose matrices have eight bits; what measures and draws is not.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None, int8: bool = False) -> None:
         self.folder, self.threads = folder, threads
+        self.encoders = {present: int8_name(name) if int8 else name for present, name in ENCODERS.items()}
         self._sessions: dict[str, Any] = {}
         for name in (*ENCODERS.values(), DRAW, DECODE):
             if not (folder / name).is_file():
                 raise CheckpointError(
                     f"a model folder must hold {name} to run without torch, {folder} lacks it; "
                     f"write the graphs with `cardiofm export {folder}`, or use backend='torch'"
+                )
+        for name in self.encoders.values():
+            if not (folder / name).is_file():
+                raise CheckpointError(
+                    f"a model folder must hold {name} to run in eight bits, {folder} lacks it; "
+                    f"write it with `cardiofm export {folder} --int8`"
                 )
 
     def encode(
@@ -42,7 +54,7 @@ class OnnxBackend:
         present: tuple[int, ...] = (0, 1),
     ) -> Encoded:
         """Encode windows, running only the streams in `present`."""
-        return Encoded(*self._run(ENCODERS[present], x_BCN, visible_BCN, in_mv_BC))
+        return Encoded(*self._run(self.encoders[present], x_BCN, visible_BCN, in_mv_BC))
 
     def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.
@@ -96,7 +108,12 @@ class OnnxBackend:
             raise CheckpointError(
                 f"{path} must be readable by ONNX Runtime: {reason}; export the model again"
             ) from error
-        if session.get_modelmeta().custom_metadata_map.get(LAYOUT) != layout(self.folder, path.name):
+        said = session.get_modelmeta().custom_metadata_map
+        if SOURCE in said:
+            fits = said[SOURCE] == source_hash(self.folder)
+        else:
+            fits = said.get(LAYOUT) == layout(self.folder, path.name)
+        if not fits:
             raise CheckpointError(
                 f"{path} must belong to the {WEIGHTS} beside it, and does not; export the model again"
             )
@@ -112,3 +129,20 @@ def layout(folder: Path, graph: str) -> str:
         with (folder / name).open("rb") as file:
             found.update(file.read(int.from_bytes(file.read(8), "little")))
     return found.hexdigest()
+
+
+def int8_name(graph: str) -> str:
+    """The file of the same graph in eight bits.
+
+    >>> int8_name("encode.onnx")
+    'encode.int8.onnx'
+    """
+    return graph.replace(".onnx", ".int8.onnx")
+
+
+def source_hash(folder: Path) -> str:
+    """A hash of the weights themselves: rounded copies of them are of no use for others."""
+    import hashlib
+
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

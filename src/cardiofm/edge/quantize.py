@@ -1,0 +1,109 @@
+"""The encoder's graphs with the matrices of its blocks in eight bits, beside those in full precision.
+
+Weights are rounded per column once, activations per token batch as they come. Everything else stays as it is: stem,
+attention, norms, codebooks, pooling, and all that measures or draws, where eight bits cost more than they gave
+(docs/log.md). The graphs share one weights file. Needs onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from safetensors.numpy import save_file
+
+from cardiofm.config import from_dict
+from cardiofm.edge.export import example_windows, safetensors_table
+from cardiofm.edge.runtime import ENCODERS, INT8_WEIGHTS, SOURCE, OnnxBackend, int8_name, source_hash
+from cardiofm.model.checkpoint import read_config
+from cardiofm.signals import CheckpointError, InputSpec
+
+LEAST_COSINE = 0.995  # of embeddings, eight bits against full precision
+_SMALL = 1024  # bytes; a smaller tensor stays in its graph
+
+
+def quantize(folder: Path) -> list[Path]:
+    """Write the eight-bit graphs and their weights into a model folder that has its ONNX graphs; returns their paths.
+
+    Embeddings must keep a cosine of `LEAST_COSINE` to those in full precision; otherwise nothing is written and a
+    CheckpointError says what was found.
+    """
+    config = read_config(folder)
+    full = OnnxBackend(folder, threads=1)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
+        draft = Path(name)
+        graphs = {int8_name(n): _rounded(folder / n, draft, config["encoder"]["width"]) for n in ENCODERS.values()}
+        _save(graphs, draft, source_hash(folder))
+        windows = example_windows(from_dict(InputSpec, config["spec"]), 16)
+        for present, graph in ENCODERS.items():
+            true = full.encode(*windows, present).embedding
+            session = ort.InferenceSession(draft / int8_name(graph), providers=["CPUExecutionProvider"])
+            inputs = dict(zip((i.name for i in session.get_inputs()), windows, strict=True))
+            cosine = _least_cosine(true, np.asarray(session.run(None, inputs)[0]))
+            if not cosine >= LEAST_COSINE:
+                raise CheckpointError(
+                    f"embeddings of {graph} in eight bits must keep a cosine of {LEAST_COSINE:g} to those in full "
+                    f"precision, found {cosine:.4g}; nothing written"
+                )
+        return [(draft / n).replace(folder / n) for n in (INT8_WEIGHTS, *graphs)]
+
+
+def _least_cosine(a_BD: np.ndarray, b_BD: np.ndarray) -> float:
+    """Of two embeddings of the same window; a window without the stream has none."""
+    has = np.abs(a_BD).max(1) > 0
+    a_BD, b_BD = a_BD[has], b_BD[has]
+    return float(((a_BD * b_BD).sum(1) / np.linalg.norm(a_BD, axis=1) / np.linalg.norm(b_BD, axis=1)).min())
+
+
+def _rounded(path: Path, draft: Path, width: int) -> onnx.ModelProto:
+    """The graph with its weights inside, those of the blocks in eight bits."""
+    whole, plain, rounded = (draft / f"{kind}.onnx" for kind in ("whole", "plain", "rounded"))
+    onnx.save(onnx.load(path), whole)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # transposes and casts of weights go
+    options.optimized_model_filepath = str(plain)
+    ort.InferenceSession(whole, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(plain).graph
+    shape = {t.name: tuple(t.dims) for t in graph.initializer}
+    blocks = [n.name for n in graph.node if n.op_type == "MatMul" and min(shape.get(n.input[1], (0,))) >= width]
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it asks for a preparation that has been done
+    quantize_dynamic(plain, rounded, per_channel=True, weight_type=QuantType.QInt8, nodes_to_quantize=blocks)
+    logging.root.setLevel(level)
+    return onnx.load(rounded)
+
+
+def _save(graphs: dict[str, onnx.ModelProto], folder: Path, source: str) -> None:
+    """Write the graphs, with every larger tensor in one weights file, once for all of them."""
+    tensors: dict[str, np.ndarray] = {}
+    names: dict[str, dict[str, str]] = {name: {} for name in graphs}
+    for name, proto in graphs.items():
+        for tensor in proto.graph.initializer:
+            value = numpy_helper.to_array(tensor)
+            if value.nbytes >= _SMALL:
+                key = hashlib.sha256(f"{value.dtype}{value.shape}".encode() + value.tobytes()).hexdigest()
+                names[name][tensor.name] = key
+                tensors[key] = value
+    save_file(tensors, folder / INT8_WEIGHTS)
+    (folder / INT8_WEIGHTS).chmod(0o644)
+    table, data_at = safetensors_table(folder / INT8_WEIGHTS)
+    for name, proto in graphs.items():
+        for tensor in proto.graph.initializer:
+            if tensor.name in names[name]:
+                begin, end = table[names[name][tensor.name]]["data_offsets"]
+                for field in ("raw_data", "float_data", "int32_data", "int64_data"):
+                    tensor.ClearField(field)
+                tensor.data_location = TensorProto.EXTERNAL
+                place = {"location": INT8_WEIGHTS, "offset": str(data_at + begin), "length": str(end - begin)}
+                for key, text in place.items():
+                    tensor.external_data.add(key=key, value=text)
+        helper.set_model_props(proto, {SOURCE: source})
+        onnx.save(proto, folder / name)
