@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cardiofm import weights
 from cardiofm.data.simulate import simulate
-from cardiofm.measure.company import NUMBERS, around, company, within
+from cardiofm.measure.company import NUMBERS, around, company, evenness, within
 from cardiofm.measure.confidence import Calibration
 from cardiofm.measure.gather import Gatherer
 from cardiofm.measure.rows import rows
@@ -86,3 +88,14 @@ def test_a_loose_electrode_is_no_heart(model: Model, data_root) -> None:
     assert ecg is not None
     heard = [len(model.measure(Record(f"{s}", ecg.crop(s, s + 10)))) for s in np.arange(30.0, 1200.0, 117.0)]
     assert sum(n > 0 for n in heard) <= 1
+
+
+def test_a_pulse_alone_is_even_or_beyond_doubt() -> None:
+    doubtful = Calibration(heart={"ppg": (1.0, *([0.0] * (len(NUMBERS["ppg"]) - 1)))})  # odds of 1: no noise, not clear
+    for rhythm, given in (("sinus", True), ("af", False)):
+        made = simulate(60, fs_ecg_hz=250, fs_ppg_hz=125, seed=4, heart_rate_bpm=70, rhythm=rhythm)
+        found = gathered(truth(made), 60.0)
+        alone = rows(replace(found, ecg=found.ecg.rows(np.arange(0))), (False, True), doubtful)
+        assert (len(alone) > 60) is given, rhythm
+        assert len(rows(found, (True, True), doubtful)) > 60
+        assert evenness(np.cumsum(np.full(20, 0.8))).min() == 1.0

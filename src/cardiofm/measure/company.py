@@ -20,6 +20,8 @@ EVENTS_OF = {"ecg": ECG_EVENTS, "ppg": PPG_EVENTS}
 _CHANCES = {"ecg": ("p_offset", "qrs_onset", "r_peak", "t_end"), "ppg": PPG_EVENTS}
 _ERRORS = {"ecg": ("p_offset", "r_peak", "t_end"), "ppg": PPG_EVENTS}
 _PRESENT = {"ecg": ("t_peak",), "ppg": ()}
+_NEAR = 0.15  # share by which an interval differs from the usual one and is still like it
+_LEAST = 3  # intervals below which nothing is said
 _EDGE = 0.3  # change of the interval, where one of the two is not known
 _MOST = 2.0
 NUMBERS = {
@@ -64,6 +66,21 @@ def around(at_s: Floats, value: NDArray[np.floating]) -> Floats:
     first, last = np.searchsorted(at_s, at_s - COMPANY_S), np.searchsorted(at_s, at_s + COMPANY_S, "right")
     found = [np.median(value[a:b], axis=0) for a, b in zip(first, last, strict=True)]
     return np.array(found, np.float64).reshape(value.shape)
+
+
+def evenness(at_s: Floats) -> Floats:
+    """The share of the intervals around each time that are near their median, `(n,)`; times ascend.
+
+    >>> evenness(np.array([0.0, 1.0, 2.0, 3.0, 4.6])).round(2).tolist()
+    [0.75, 0.75, 0.75, 0.75, 0.75]
+    """
+    if len(at_s) < 2:
+        return np.zeros(len(at_s))
+    interval_s, middle_s = np.diff(at_s), (at_s[1:] + at_s[:-1]) / 2
+    first = np.searchsorted(middle_s, at_s - COMPANY_S)
+    last = np.searchsorted(middle_s, at_s + COMPANY_S, "right")
+    parts = [interval_s[a:b] for a, b in zip(first, last, strict=True)]
+    return np.array([np.mean(np.abs(i / np.median(i) - 1) <= _NEAR) if len(i) >= _LEAST else 0.0 for i in parts])
 
 
 def within(at_s: Floats, of_s: Floats, far_s: float = HEART_S) -> Bools:

@@ -50,11 +50,14 @@ class Calibration:
         logit = features_nF @ np.array(self.coefficients.get(name, _SURE))
         return np.where(np.isfinite(logit), 1 / (1 + np.exp(-np.clip(logit, -30, 30))), 0.0).astype(np.float32)
 
-    def a_heart(self, modality: str, company_nF: Floats) -> NDArray[np.bool_]:
-        """Whether the company of a top (`company.company`) is beyond doubt that of beats, `(n,)`."""
+    def heart_odds(self, modality: str, company_nF: Floats) -> Floats:
+        """How far the company of a top (`company.company`) is beyond doubt that of beats, log odds `(n,)`.
+
+        At 0 noise alone hardly ever gets; infinite where nothing was fitted.
+        """
         if modality not in self.heart:
-            return np.ones(len(company_nF), bool)
-        return company_nF @ np.array(self.heart[modality]) >= 0
+            return np.full(len(company_nF), np.inf)
+        return company_nF @ np.array(self.heart[modality])
 
     def given_from(self, name: str) -> float:
         """The least confidence with which a value is given."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.measure.band import Bools, Floats
-from cardiofm.measure.company import around, company, within
+from cardiofm.measure.company import around, company, evenness, within
 from cardiofm.measure.confidence import Calibration, features
 from cardiofm.measure.dicrotic import dicrotic
 from cardiofm.measure.gather import Gathered, Known
@@ -25,6 +25,7 @@ from cardiofm.signals import REASONS
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 _PAIRED_FROM = 0.1  # confidence of a foot that may be averaged with its neighbours, though not given alone
 _DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be one
+_CLEAR, _EVEN = 5.0, 0.7  # a foot without R peak: log odds, or share of even intervals around; motion has neither
 _OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
 _AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around, where a heart is known to beat
 _AROUND_S = 0.15  # of an expected foot: signal must be known here, or it is no wonder that there is none
@@ -61,8 +62,9 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     foot = confidences(found.ppg, PPG_EVENTS, calibration)[:, FOOT - PPG.start]
     foot = np.where(dicrotic(found.ppg), 0, foot)
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
-    heart_r = sure_r & calibration.a_heart("ecg", company(found.ecg, "ecg"))
-    heart_foot = (foot >= calibration.given_from("ppg_foot")) & calibration.a_heart("ppg", company(found.ppg, "ppg"))
+    odds = calibration.heart_odds("ppg", company(found.ppg, "ppg"))
+    heart_r = sure_r & (calibration.heart_odds("ecg", company(found.ecg, "ecg")) >= 0)
+    heart_foot = (foot >= calibration.given_from("ppg_foot")) & (odds >= 0)
     heart_s = np.sort(np.concatenate([r_s[heart_r], foot_s[heart_foot]]))
     sure_r &= heart_r | ((around(r_s, r_sure) >= _AMONG_R) & within(r_s, heart_s))
     beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)  # of an R peak, no other company needed
@@ -70,7 +72,9 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     match, sure_pair = paired(r_s[beat], foot_s[pulse])
     own = np.where(match >= 0, pulse[match] if len(pulse) else -1, -1)
     delay_s = foot_s[own[own >= 0]] - r_s[beat[own >= 0]]
-    alone = np.setdiff1d(pulse[foot[pulse] >= calibration.given_from("ppg_foot")], own)
+    alone = np.flatnonzero(foot >= calibration.given_from("ppg_foot"))
+    alone = alone[(odds[alone] >= _CLEAR) | (evenness(foot_s[alone]) >= _EVEN)]
+    alone = np.setdiff1d(alone, own)
     expected_s = foot_s[alone] - _interp(foot_s[alone], foot_s[own[own >= 0]], delay_s)
     lonely = _apart(expected_s, r_s[beat], _OWN_S)
     alone, expected_s = alone[lonely], expected_s[lonely]
