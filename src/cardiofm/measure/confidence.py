@@ -61,7 +61,7 @@ class Calibration:
 
     def given_from(self, name: str) -> float:
         """The least confidence with which a value is given."""
-        usual = {"r_peak": 0.5, "ppg_foot": 0.4, "p_onset": 0.7, "p_offset": 0.7}  # a P wave is often not there
+        usual = {"r_peak": 0.5, "ppg_foot": 0.4, "p_onset": 0.7, "p_offset": 0.7, "pat": 0.5}  # P is often not there
         return self.least.get(name, usual.get(name, 0.3))
 
 

@@ -181,12 +181,18 @@ def _shifted(why: Codes) -> Codes:
 
 
 def _smoothed(seen: Seen, at_s: Floats, rr_s: Floats, course: smooth.Course) -> Seen:
-    """Each beat's value leaning on its neighbours; what the two estimates are apart shrinks with the error."""
+    """Each beat's value leaning on its neighbours; what the two estimates are apart shrinks with the error.
+
+    A beat whose pulse is lost in noise leans on them alone: its chance and presence are 0.
+    """
     value_s = np.where(seen.why == 0, seen.value_s, np.nan)
-    value_s, sd_s = smooth.smoothed(at_s, value_s, seen.sd_s, rr_s, course)
+    lost = (seen.why == CODE["noise"]) & np.isfinite(at_s)
+    value_s, sd_s = smooth.smoothed(at_s, value_s, seen.sd_s, rr_s, course, lost)
+    lost &= np.isfinite(value_s)
     with np.errstate(invalid="ignore"):
-        apart_s = seen.apart_s * np.minimum(sd_s / seen.sd_s, 1.0)
-    return replace(seen, value_s=value_s, sd_s=sd_s, apart_s=apart_s)
+        apart_s = np.where(lost, 0.0, seen.apart_s * np.minimum(sd_s / seen.sd_s, 1.0))
+    chance, presence = np.where(lost, 0.0, seen.chance), np.where(lost, 0.0, seen.presence)
+    return Seen(value_s, sd_s, apart_s, chance, presence, np.where(lost, 0, seen.why).astype(np.uint8))
 
 
 def _corrected(table: Table) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cardiofm.measure.band import Floats
+from cardiofm.measure.band import Bools, Floats
 
 GAP_S = 10.0  # nothing is carried across a longer one
 _TAIL = 4.0  # degrees of freedom of Student's t: how heavy the tails of the errors are
@@ -36,10 +36,13 @@ class Course:
 PAT = Course(drift_s=0.006, own_s=0.006, early=0.12)
 
 
-def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: Course) -> tuple[Floats, Floats]:
+def smoothed(
+    at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: Course, fill: Bools | None = None
+) -> tuple[Floats, Floats]:
     """Values and their expected errors in s, both `(B,)`, of beats at `at_s` with values and expected errors `sd_s`.
 
-    Beats without a value (NaN) stay without one. `rr_s`: the interval before each beat, NaN where it is not known.
+    Beats without a value (NaN) stay without one, but those of `fill` get the level between their neighbours. `rr_s`:
+    the interval before each beat, NaN where it is not known.
 
     >>> at, true = np.arange(60.0), 0.25 + 0.02 * np.sin(np.arange(60.0) / 20)
     >>> noisy = true + 0.03 * np.random.default_rng(0).normal(size=60)
@@ -51,7 +54,8 @@ def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: 
     seen = np.flatnonzero(np.isfinite(value_s))
     if len(seen) < 3:
         return out, out_sd
-    early = (course.early * _off_beat(rr_s)[seen]) ** 2
+    every_early = (course.early * _off_beat(rr_s)) ** 2
+    early = every_early[seen]
     at, value, noise = at_s[seen], value_s[seen], np.maximum(sd_s[seen], 1e-4) ** 2
     drift, scale, own_s = _fitted(at, value, noise, early, course)
     noise, own = noise * scale**2, early + own_s**2
@@ -64,7 +68,22 @@ def smoothed(at_s: Floats, value_s: Floats, sd_s: Floats, rr_s: Floats, course: 
     gain = own / (own + noise)
     out[seen] = level + gain * (value - level)
     out_sd[seen] = np.sqrt(own * noise / (own + noise) + (1 - gain) ** 2 * spread)
+    if fill is not None:
+        blank = np.flatnonzero(fill & ~np.isfinite(value_s))
+        out[blank], variance = _between(at_s[blank], at, level, spread, drift**2)
+        out_sd[blank] = np.sqrt(variance + every_early[blank] + own_s**2)
     return out, out_sd
+
+
+def _between(to_s: Floats, at_s: Floats, level: Floats, spread: Floats, drift: float) -> tuple[Floats, Floats]:
+    """The level and its variance at times between those where it is known; NaN in a gap, and far before or after."""
+    after = np.clip(np.searchsorted(at_s, to_s), 1, len(at_s) - 1)
+    first, last = at_s[after - 1], at_s[after]
+    beyond = np.maximum(first - to_s, to_s - last)
+    free = np.where(beyond > 0, beyond, (to_s - first) * (last - to_s) / np.maximum(last - first, 1e-9))
+    near = np.where(beyond > 0, beyond, last - first) <= GAP_S
+    variance = np.interp(to_s, at_s, spread) + drift * free
+    return np.where(near, np.interp(to_s, at_s, level), np.nan), np.where(near, variance, np.nan)
 
 
 def _off_beat(rr_s: Floats) -> Floats:

@@ -71,12 +71,15 @@ def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -
                 _keep(found, _gathered(backend, _record(take, take.values, spec), spec), take, None)
                 continue
             for snr_db in SNR_DB[:-1]:
-                gathered = _add(found, backend, take, _noisy(take, snr_db, store, spec, draw), spec)
+                gathered = _add(found, backend, take, _noisy(take, snr_db, store.noise, spec, draw), spec)
                 _keep(found, gathered, take, snr_db)
+    turned = {name: noise[:, ::-1] for name, noise in store.noise.items()}  # as the heads never heard it
+    pairs: list[tuple[Gathered, Take]] = []
     for take in _pairs(store, spec):
         for snr_db in SNR_DB:
-            gathered = _add(found, backends[0], take, _noisy(take, snr_db, store, spec, draw), spec)
+            gathered = _add(found, backends[0], take, _noisy(take, snr_db, turned, spec, draw), spec)
             _keep(found, gathered, take, snr_db)
+            pairs.append((gathered, take))
     for _ in range(EMPTY):
         take = annotated.nothing(spec, draw, store.noise)
         _add(found, backends[0], take, take.values, spec)
@@ -84,7 +87,29 @@ def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -
         {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}
     )
     heart = hearts(made, lambda r: _gathered(backends[0], r, spec), found.beats, store.noise, spec)
-    return replace(made, heart=heart)
+    return with_pat(replace(made, heart=heart), pairs)
+
+
+def with_pat(made: Calibration, pairs: list[tuple[Gathered, Take]]) -> Calibration:
+    """The calibration with that of PAT, from recordings of both signals as the rest of it reads them.
+
+    Recordings that are paired a beat off are left out: `pat_own_beat` speaks of them, confidence of a beat's own error.
+    """
+    found = Found(defaultdict(list), defaultdict(list))
+    for gathered, take in pairs:
+        beats = rows(gathered, (True, True), made)
+        points = seen_points(gathered, beats)
+        pat = seen_intervals(points, gathered, beats, smoothed=True)["pat"]
+        truth, same = _matched(points["r_peak"].value_s, take.beats_s, R)
+        true_s = truth[:, FOOT] - truth[:, R]
+        known = same & np.isfinite(true_s) & np.isfinite(pat.value_s)
+        half_s = float(np.median(np.diff(take.beats_s[:, R]))) / 2
+        if known.any() and abs(float(np.median((pat.value_s - true_s)[known]))) < half_s:
+            found.add("pat", pat, true_s, known)
+    if not found.features:
+        return made
+    fitted = fit_calibration({"pat": (np.concatenate(found.features["pat"]), np.concatenate(found.within["pat"]))})
+    return replace(made, coefficients=made.coefficients | fitted.coefficients)
 
 
 def _keep(found: Found, gathered: Gathered, take: Take, snr_db: float | None) -> None:
@@ -101,12 +126,12 @@ def _pairs(store: Store, spec: InputSpec) -> Iterator[Take]:
 
 
 def _noisy(
-    take: Take, snr_db: float | None, store: Store, spec: InputSpec, draw: np.random.Generator
+    take: Take, snr_db: float | None, noise: dict[str, NDArray], spec: InputSpec, draw: np.random.Generator
 ) -> NDArray[np.float32]:
     values = take.values.copy()
     for c in range(2):
         if snr_db is not None and take.valid[c].any():
-            values[c] += recorded(values[c], take.valid[c], snr_db, store.noise, c, spec.fs_hz, draw)
+            values[c] += recorded(values[c], take.valid[c], snr_db, noise, c, spec.fs_hz, draw)
     return values
 
 
@@ -131,7 +156,6 @@ def _add(found: Found, backend: TorchBackend, take: Take, values: NDArray[np.flo
             for name, (first, last) in INTERVALS.items():
                 true_s = truth[:, EVENTS.index(last)] - truth[:, EVENTS.index(first)]
                 found.add(name, seen[name], true_s, same & np.isfinite(true_s))
-            found.add("pat", seen["pat"], truth[:, FOOT] - truth[:, R], same & np.isfinite(truth[:, FOOT]))
             before = np.concatenate(([np.nan], truth[:-1, R]))[: len(truth)]
             found.add("rr", seen["rr"], truth[:, R] - before, same & np.isfinite(before))
     return gathered
