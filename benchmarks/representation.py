@@ -3,7 +3,8 @@
 Writes results/representation.json and .png. Tasks: the five superclasses of PTB-XL and NORM against abnormal, whether
 an ICU alarm is true, atrial fibrillation in hand-held ECG, age and sex. The features are frozen (the mean over a
 record's windows), the head is linear or gradient boosting, its penalty chosen on validation patients. Intervals and
-paired differences are 95 % bootstraps over patients. Features are kept in --cache, so an interrupted run goes on.
+paired differences are 95 % bootstraps over patients. Features are kept in --cache, so an interrupted run goes on. Peers
+join with --weights NAME=PATH and, where their code is a checkout, --repo NAME=PATH; of the others no number is given.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from cardiofm.evaluate import cached, cohorts, frozen, run, tasks
 from cardiofm.evaluate.cohorts import Cohort
+from cardiofm.evaluate.extractors import peers
 from cardiofm.evaluate.sample import Piece, summary
 from cardiofm.pipeline import load
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser = run.parser(__doc__, 1500, "records of challenge-2017; of the others 5/3 as many, which is all of them")
     parser.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS), help="default: all")
+    peers.add_arguments(parser)
     args = parser.parse_args()
     sha256 = run.checkpoint(args.model)["sha256"]
     model = load(args.model, backend=args.backend, threads=args.threads)
@@ -52,11 +55,12 @@ def main() -> None:
     differences: list[dict[str, Any]] = []
     used: list[Piece] = []
     about: dict[str, str] = {}
+    others, absent = peers.here(args.weights, args.repo, model.spec)
     for name in args.sets:
         read, ask = SETS[name]
         limit = args.limit if name == "challenge-2017" else round(args.limit * 5 / 3)
         cohort = read(args.data_root, model.spec, limit)
-        made, own = frozen.numbers(cohort, model, sha256, args.cache)
+        made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
         about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
         for task in ask(cohort):
@@ -71,7 +75,7 @@ def main() -> None:
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "representation.json", "representation", rows, args.model, summary(used),
-        methods=about | METHODS, heads=HEADS, differences=differences,
+        methods=about | METHODS, heads=HEADS, differences=differences, absent=absent,
     )  # fmt: skip
     draw(result, args.out / "representation.png")
     show(result)

@@ -53,10 +53,12 @@ class Contract:
             return out
         part = slice(known[0], known[-1] + 1)
         x = np.interp(np.arange(part.start, part.stop), known, window.values[self.channel][known].astype(np.float64))
+        rounding = 1e-6 * np.abs(x).max()
         if self.clean is not None:
             x = self.clean(x, fs_hz)
         spread = x.std()
-        out[part] = (x - x.mean()) / (spread if spread > 0 else 1.0)
+        if spread > rounding:
+            out[part] = (x - x.mean()) / spread
         return out
 
 

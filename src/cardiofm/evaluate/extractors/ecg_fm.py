@@ -49,7 +49,7 @@ def _hashable() -> Iterator[None]:
         if cls is None:
             return partial(hashable, **how)
         own = how.get("frozen") or cls.__dict__.get("__hash__")
-        return real(cls, **how) if own else real(cls, unsafe_hash=True, **how)
+        return real(cls, **(how if own else how | {"unsafe_hash": True}))
 
     dataclasses.dataclass = hashable
     try:

@@ -8,14 +8,13 @@ AutonLab/MOMENT-1-small, -base or -large.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from cardiofm.evaluate.extractors.checkout import imported, size_of, unfit
 from cardiofm.evaluate.extractors.contract import Contract, both
 from cardiofm.evaluate.extractors.extractor import Extractor, peer_key
-from cardiofm.signals import InputSpec
+from cardiofm.signals import CheckpointError, InputSpec
 
 CONTRACTS = (Contract("ecg", 51.2, 10.0), Contract("ppg", 51.2, 10.0))
 _SMALL = {
@@ -51,8 +50,9 @@ def moment(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
 
 
 def _loaded(module: Any, weights: Path) -> Any:
+    if not (weights / "config.json").is_file():
+        raise CheckpointError(f"the weights of MOMENT must be a folder with config.json, found none at {weights}")
     try:
-        json.loads((weights / "config.json").read_text(encoding="utf-8"))
         return module.MOMENTPipeline.from_pretrained(str(weights), model_kwargs=dict(_TASK), local_files_only=True)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise unfit(weights, error) from error

@@ -16,13 +16,15 @@ from torch import Tensor
 from cardiofm.evaluate.extractors.checkout import size_of, unfit
 from cardiofm.evaluate.extractors.contract import Contract, both
 from cardiofm.evaluate.extractors.extractor import Extractor, peer_key
-from cardiofm.signals import InputSpec
+from cardiofm.signals import CheckpointError, InputSpec
 
 CONTRACTS = (Contract("ecg", 125.0, 10.0), Contract("ppg", 125.0, 10.0))
 
 
 def timesfm(weights: Path | None, spec: InputSpec) -> Extractor:
     """The network of the installed package; with random weights where none are given."""
+    if weights is not None and not weights.exists():
+        raise CheckpointError(f"the weights must be a file or its folder, found none at {weights}")
     import timesfm as package
 
     with torch.random.fork_rng():

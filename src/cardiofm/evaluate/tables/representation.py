@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cardiofm.evaluate.extractors.peers import PEERS
 from cardiofm.evaluate.tables.markdown import behind, header, line, number
 
 _TASKS = {  # (set, task) → the metric that is shown, and in which words
@@ -24,6 +25,7 @@ _METHODS = {
     ("hand-crafted", "boosting"): "hand-crafted, boosting",
     ("model + hand-crafted", "fused"): "CardioFM + hand-crafted",
 }
+_PEERS = [(name, "linear") for name in ("ecg alone", "ppg alone", *PEERS)]  # shown where they were run
 _PAIRS = {
     "model - untrained": "− untrained",
     "model - minirocket": "− MiniRocket",
@@ -34,6 +36,7 @@ _PAIRS = {
 def representation(result: dict[str, Any]) -> list[str]:
     """A row for each task with CardioFM, its floors, and what it is better by on the same patients."""
     by = {(r["set"], r["task"], r["metric"], r["method"], r["head"]): r for r in result["rows"] if "group" not in r}
+    methods = _METHODS | {key: key[0] for key in dict.fromkeys(k[3:] for k in by) if key in _PEERS}
     gains = {(d["set"], d["task"], d["metric"], d["difference"]): d for d in result["differences"]}
     lines = [
         "**Representation.** Frozen features, the mean over a record's windows, and a head whose penalty is chosen on "
@@ -41,17 +44,19 @@ def representation(result: dict[str, Any]) -> list[str]:
         "PTB-XL: trained on folds 1-7, chosen on 8, scored on 9; else cross-validated by patient. In brackets the 95 % "
         "bootstrap interval over patients; differences are paired (AUROC and score: above 0 is better; years: below).",
         "",
-        *header(("task", *_METHODS.values(), *_PAIRS.values(), "patients (refused)")),
+        *header(("task", *methods.values(), *_PAIRS.values(), "patients (refused)")),
     ]
     for (name, task), (metric, words) in _TASKS.items():
         if (name, task, metric, "model", "linear") not in by:
             continue
         digits = 1 if "years" in metric else 3
         first = by[name, task, metric, "model", "linear"]
-        cells = [_cell(by.get((name, task, metric, *method)), digits, method[0] == "model") for method in _METHODS]
+        cells = [_cell(by.get((name, task, metric, *method)), digits, method[0] == "model") for method in methods]
         paired = [_cell(gains.get((name, task, metric, pair)), digits, True) for pair in _PAIRS]
         lines.append(line((words, *cells, *paired, f"{first['patients']} ({first['refused']})")))
-    return [*lines, "", _groups(result["rows"]) + behind("representation", result)]
+    absent = "; ".join(f"{name}: {why}" for name, why in result.get("absent", {}).items())
+    said = _groups(result["rows"]) + (f"Not run: {absent}. " if absent else "")
+    return [*lines, "", said + behind("representation", result)]
 
 
 def _groups(rows: list[dict[str, Any]]) -> str:
