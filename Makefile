@@ -41,6 +41,8 @@ reproduce: .venv/.all
 	$(BIN)/python -m cardiofm.train.calibrate runs/base/model runs/heads/last/model --data-root $(DATA) --store $(STORE)
 	cp runs/heads/last/model/fiducials.* runs/base/model
 	for name in base tiny; do $(BIN)/cardiofm export runs/$$name/model || exit 1; done
+	$(BIN)/python -m cardiofm.heads.learn.release --model runs/base/model --data-root $(DATA) --out runs/base/heads
+	$(BIN)/python benchmarks/heads.py --model runs/base/model --heads runs/base/heads --data-root $(DATA)
 	for script in $(SCORES); do $(BIN)/python benchmarks/$$script.py --model runs/base/model --data-root $(DATA) || exit 1; done
 	$(BIN)/python benchmarks/intervals.py --model runs/base/model --heads runs/heads/last/model --data-root $(DATA)
 	$(BIN)/python benchmarks/ablations.py --data-root $(DATA)

@@ -13,6 +13,7 @@ from cardiofm.evaluate.run import ROOT
 from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
 from cardiofm.evaluate.tables.gaps import gaps
+from cardiofm.evaluate.tables.heads import heads
 from cardiofm.evaluate.tables.intervals import intervals
 from cardiofm.evaluate.tables.measure_speed import measure_speed
 from cardiofm.evaluate.tables.rate_distortion import rate_distortion
@@ -28,6 +29,7 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
     *(zero_shot, rate_distortion, gaps, across, robustness, intervals, representation, retrieval),
+    heads,
     *(ablations, scaling, throughput, measure_speed, training_speed),
 )
 

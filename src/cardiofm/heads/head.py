@@ -55,6 +55,16 @@ class About:
     report: dict[str, Any] = field(default_factory=dict)  # scores of people it did not learn from, floors beside
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def positive(self, chance_RL: Floats) -> NDArray[np.bool_]:
+        """Which classes are given `(R, L)`: of exclusive ones one, the last of two from its threshold on."""
+        thresholds = np.array(self.thresholds)
+        if self.kind == "multilabel":
+            return chance_RL >= thresholds
+        best = chance_RL.argmax(1)
+        if len(thresholds) == 2:
+            best = (chance_RL[:, 1] >= thresholds[1]).astype(np.int64)
+        return np.arange(chance_RL.shape[1]) == best[:, None]
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -123,7 +133,7 @@ class Head:
             low, high = value - half, value + half
         else:
             chances = dict(zip(about.classes, found.tolist(), strict=True))
-            label = ";".join(np.array(about.classes)[self.positive(found[None])[0]].tolist())
+            label = ";".join(np.array(about.classes)[about.positive(found[None])[0]].tolist())
         quality = {m: seen.quality_of(c) for c, m in enumerate(MODALITIES)}
         return Prediction(seen.record, about.name, label, chances, value, low, high, len(seen.known), quality)
 
@@ -132,16 +142,6 @@ class Head:
         found = self.about.calibration(self.parts.raw(seen))
         two = self.about.kind == "classification" and len(self.about.classes) == 2
         return np.concatenate([1 - found, found], axis=1) if two else found
-
-    def positive(self, chance_RL: Floats) -> NDArray[np.bool_]:
-        """Which classes are given `(R, L)`: of exclusive ones one, the last of two from its threshold on."""
-        thresholds = np.array(self.about.thresholds)
-        if self.about.kind == "multilabel":
-            return chance_RL >= thresholds
-        best = chance_RL.argmax(1)
-        if len(thresholds) == 2:
-            best = (chance_RL[:, 1] >= thresholds[1]).astype(np.int64)
-        return np.arange(chance_RL.shape[1]) == best[:, None]
 
     def save(self, folder: Path, tuned: dict[str, NDArray[Any]] | None = None) -> None:
         """Write the folder, which is made; `tuned` are the encoder's changed weights."""

@@ -37,7 +37,7 @@ def report(data: Data, patients: Sequence[str], about: About, learned: dict[str,
     seen, y = data.rows(part)
     answers = {name: answer(about, one, seen) for name, one in learned.items()}
     answers["constant"] = _constant(data, about, len(y))
-    metrics = METRICS["two" if len(about.classes) == 2 and about.kind == "classification" else about.kind]
+    metrics = metrics_of(about)
     table = {name: {who: _one(ask, y, a, people) for who, a in answers.items()} for name, ask in metrics.items()}
     if about.kind == "regression":
         half = about.calibration.half_range or math.inf
@@ -48,12 +48,23 @@ def report(data: Data, patients: Sequence[str], about: About, learned: dict[str,
     return {"scored_on": part, "counts": counts, "scores": table, "floors": FLOORS}
 
 
+def metrics_of(about: About) -> dict[str, tuple[Metric, str]]:
+    """The metrics of a head, each with what of its answer it takes."""
+    return METRICS["two" if len(about.classes) == 2 and about.kind == "classification" else about.kind]
+
+
+def scored(about: About, metric: str, y: NDArray[Any], found: Floats, people: Sequence[str]) -> dict[str, Any]:
+    """A metric of a head's probabilities or values `(R, L)`, with its interval over patients."""
+    positive = about.positive(found) if about.kind != "regression" else np.zeros(found.shape, bool)
+    return _one(metrics_of(about)[metric], y, (found, positive), people)
+
+
 def answer(about: About, learned: Learned, seen: list[Any]) -> Answer:
     """What a head of this task and these parts says of records."""
     own = About(**{**vars(about), "calibration": learned.calibration, "thresholds": learned.thresholds})
     head = Head(own, learned.parts)
     found = head.outputs(seen)
-    return found, head.positive(found) if about.kind != "regression" else np.zeros(found.shape, bool)
+    return found, own.positive(found) if about.kind != "regression" else np.zeros(found.shape, bool)
 
 
 def lines(found: dict[str, Any]) -> list[str]:
