@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cardiofm.data.simulate import Simulated
 from cardiofm.measure.confidence import Calibration
-from cardiofm.measure.gather import HOP_S, Gatherer
+from cardiofm.measure.gather import HOP_S, Gathered, Gatherer
 from cardiofm.measure.locate import BUMP_S, FOOT, R
 from cardiofm.measure.whole import measurement
 from cardiofm.signals import EVENTS, HeadOutputs, Measurement, Record
@@ -69,10 +69,21 @@ def measured(
     *,
     smoothed: bool = True,
     calibration: Calibration | None = None,
-    gaps: dict[int, list[tuple[float, float]]] | None = None,
     **how,
 ) -> Measurement:
-    """The whole way from windows to the table; `gaps`: spans (s) in which a channel (0 ecg, 1 ppg) is not known."""
+    """The whole way from windows to the table; `how`: see `gathered`."""
+    found = gathered(record, events_BK, **how)
+    return measurement(record, found, WINDOW_S, calibration or Calibration(), smoothed=smoothed)
+
+
+def gathered(
+    record: Record,
+    events_BK: NDArray[np.float64],
+    *,
+    gaps: dict[int, list[tuple[float, float]]] | None = None,
+    **how,
+) -> Gathered:
+    """The beats of all windows; `gaps`: spans (s) in which a channel (0 ecg, 1 ppg) is not known."""
     gatherer, start_s = Gatherer(), record.start_s
     while True:
         t = start_s + np.arange(round(WINDOW_S * FS_HZ)) / FS_HZ
@@ -86,4 +97,4 @@ def measured(
         if start_s + WINDOW_S >= record.end_s - 1e-9:
             break
         start_s += HOP_S
-    return measurement(record, gatherer.finish(), WINDOW_S, calibration or Calibration(), smoothed=smoothed)
+    return gatherer.finish()

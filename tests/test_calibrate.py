@@ -12,7 +12,7 @@ from cardiofm.data.simulate import simulate
 from cardiofm.measure.confidence import Calibration, fit_calibration
 from cardiofm.signals import EVENTS, InputSpec
 from cardiofm.train import calibrate
-from cardiofm.train.annotated import R, Take
+from cardiofm.train.annotated import FOOT, R, Take
 from cardiofm.train.calibrate import Found
 
 SPEC = InputSpec()
@@ -58,3 +58,21 @@ def test_what_a_head_says_is_compared_with_the_truth(
     pairs = {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}
     fitted = fit_calibration(pairs)
     assert isinstance(fitted, Calibration)
+
+
+def test_pat_is_calibrated_on_beats_that_are_paired_right() -> None:
+    pairs = []
+    for seed in range(4):
+        made = simulate(60, fs_ecg_hz=250, fs_ppg_hz=250, seed=seed, heart_rate_bpm=70, pat_ms=250)
+        events = oracle.truth(made)
+        gathered = oracle.gathered(made.record, events, error_s=0.015, seed=seed)
+        marks = events.copy()
+        if seed == 3:  # its marks lie a beat later: nothing to learn from
+            marks[:-1, FOOT] = events[1:, FOOT]
+        take = Take("both", np.zeros((2, 1), np.float32), np.ones((2, 1), bool), np.ones(2, bool), marks, marks[:0] > 0)
+        pairs.append((gathered, take))
+    usual = Calibration(least={"r_peak": 0.1, "ppg_foot": 0.1})
+    right = calibrate.with_pat(usual, pairs[:3]).coefficients["pat"]
+    assert calibrate.with_pat(usual, pairs).coefficients["pat"] == right
+    assert right[1] > 0.5  # a smaller expected error makes it surer
+    assert "pat" not in calibrate.with_pat(usual, pairs[3:]).coefficients

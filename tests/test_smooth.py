@@ -58,3 +58,26 @@ def test_nothing_crosses_a_gap_and_nothing_is_invented(course) -> None:
     assert np.array_equal(np.isnan(got), np.isnan(holes))
     two = smoothed(at[:2], true[:2], sd[:2], rr[:2], PAT)[0]
     assert two.tolist() == true[:2].tolist()
+
+
+def test_changes_of_a_breath_are_followed_where_they_are_seen(course) -> None:
+    at, _, rr = course
+    true = 0.275 + 0.03 * np.sin(2 * np.pi * 0.2 * at)
+    seen = true + 0.003 * np.random.default_rng(0).normal(size=len(at))
+    got, _ = smoothed(at, seen, np.full(len(at), 0.004), rr, PAT)
+    assert np.abs(got - true).mean() < 0.005  # 8 ms where the drift is held to twice its usual
+
+
+def test_a_lost_beat_gets_the_level_between_its_neighbours_and_an_error_that_is_true(course) -> None:
+    at, true, rr = course
+    lost = np.random.default_rng(0).random(len(at)) < 0.3
+    lost[at > 200] = True  # long after the last one
+    seen = np.where(lost, np.nan, true + 0.01 * np.random.default_rng(1).normal(size=len(at)))
+    got, sd = smoothed(at, seen, np.full(len(at), 0.01), rr, PAT, fill=lost)
+    near = lost & (at < 200)
+    assert np.isfinite(got[near]).all()
+    assert 0.4 < np.sqrt(np.mean((got - true)[near] ** 2)) / np.sqrt(np.mean(sd[near] ** 2)) < 1.6
+    assert sd[near].mean() > sd[~lost].mean()
+    assert np.isnan(got[at > 215]).all()
+    kept = np.isfinite(smoothed(at, seen, np.full(len(at), 0.01), rr, PAT)[0])
+    assert np.array_equal(kept, ~lost)

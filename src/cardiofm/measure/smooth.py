@@ -20,6 +20,7 @@ _FEW = 30  # beats from which on drift and error are fitted to the record
 _MANY = 2000  # beats that are enough to fit them
 _DRIFTS = (0.4, 1.0, 2.5, 6.0, 12.0)  # tried multiples of the drift,
 _SCALES = (0.7, 1.0, 1.6, 2.5)  # of the stated errors,
+_STATED = 2.0  # how much the stated errors are believed
 _OWNS = (1.0, 2.0, 3.0)  # and of what a regular beat has of its own
 _AROUND = 5  # beats on each side that say how long an interval usually is
 
@@ -106,7 +107,8 @@ def _fitted(at_s: Floats, value: Floats, noise: Floats, early: Floats, course: C
     drift, own = course.drift_s * drift, course.own_s * own
     part = slice(0, _MANY)
     seen_BG = noise[part, None] * scale**2 + early[part, None] + own**2
-    best = int(np.argmax(_likelihood(at_s[part], value[part], seen_BG, drift**2)))
+    likely = _likelihood(at_s[part], value[part], seen_BG, drift**2)
+    best = int(np.argmax(likely - _STATED * np.log(scale) ** 2))  # errors of one size cannot be told from a beat's own
     return float(drift[best]), float(scale[best]), float(own[best])
 
 

@@ -54,7 +54,7 @@ METRICS = {
     "record_median_ms": "|median found − median true| of a record, mean over patients",
     "f1_…": "F1 of a boundary or of R peaks of pooled counts",
     "strict_mae_ms": "mae_ms of PAT as given; for mae_ms the pulses of another beat of a regular rhythm are given back",
-    "other_beat": "share of stretches in which that was so",
+    "other_beat": "share of stretches in which that was so, of those in which it is certain which beat a pulse is of",
     "block_median_ms": "|median found − median true| of 30 s, mean",
     "changes_r": "Pearson r of deviations from the 30-s median, mean over patients",
     "drift_r": "Pearson r of found and true PAT over a record, mean over patients",
@@ -274,7 +274,8 @@ def _saved(
         differences=[r for r in rows if "difference" in r], metrics=METRICS,
         tolerances_ms={"boundaries": boundaries.TOLERANCES_MS, "confidence": TOLERANCE_MS},
         same_beat="a found R peak within 150 ms of the marked one",
-        pat_truth="mean of two detectors of R peaks and of two of feet where they agree within 20 ms",
+        pat_truth="mean of two detectors of R peaks and of two of feet where they agree within 20 ms; of delays a beat "
+        "apart that whose changes do not carry those of RR",
     )  # fmt: skip
 
 
