@@ -45,7 +45,7 @@ def paired(r_s: ArrayLike, foot_s: ArrayLike) -> Paired:
     """The foot of each R peak; times in s, ascending.
 
     >>> r = np.cumsum([1.0, 0.8, 0.9, 1.1, 0.7, 1.0])
-    >>> paired(r, np.delete(r + 1.05, 2)).foot.tolist()
+    >>> paired(r, np.delete(r + 0.45, 2)).foot.tolist()
     [0, 1, -1, 2, 3, 4]
     """
     r, foot = np.asarray(r_s, np.float64), np.asarray(foot_s, np.float64)
