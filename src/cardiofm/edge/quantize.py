@@ -64,21 +64,35 @@ def _least_cosine(a_BD: np.ndarray, b_BD: np.ndarray) -> float:
 
 def _rounded(path: Path, draft: Path, width: int) -> onnx.ModelProto:
     """The graph with its weights inside, those of the blocks in eight bits."""
-    whole, plain, rounded = (draft / f"{kind}.onnx" for kind in ("whole", "plain", "rounded"))
-    onnx.save(onnx.load(path), whole)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # transposes and casts of weights go
-    options.optimized_model_filepath = str(plain)
-    ort.InferenceSession(whole, options, providers=["CPUExecutionProvider"])
-    graph = onnx.load(plain).graph
-    shape = {t.name: tuple(t.dims) for t in graph.initializer}
-    blocks = [n.name for n in graph.node if n.op_type == "MatMul" and min(shape.get(n.input[1], (0,))) >= width]
+    proto = _folded(path)
+    shape = {t.name: tuple(t.dims) for t in proto.graph.initializer}
+    blocks = [n.name for n in proto.graph.node if n.op_type == "MatMul" and min(shape.get(n.input[1], (0,))) >= width]
     level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it asks for a preparation that has been done
-    quantize_dynamic(plain, rounded, per_channel=True, weight_type=QuantType.QInt8, nodes_to_quantize=blocks)
+    logging.root.setLevel(logging.ERROR)  # it asks for a preparation that changes nothing here
+    rounded = draft / "rounded.onnx"
+    quantize_dynamic(proto, rounded, per_channel=True, weight_type=QuantType.QInt8, nodes_to_quantize=blocks)
     logging.root.setLevel(level)
     return onnx.load(rounded)
+
+
+def _folded(path: Path) -> onnx.ModelProto:
+    """The graph with its weights inside, in float32 and turned as they are used."""
+    proto = onnx.load(path)
+    value = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    kept = []
+    for node in proto.graph.node:
+        known, how = value.get(node.input[0]) if node.input else None, {a.name: a for a in node.attribute}
+        if known is not None and node.op_type == "Cast" and how["to"].i == TensorProto.FLOAT:
+            value[node.output[0]] = known.astype(np.float32)
+        elif known is not None and node.op_type == "Transpose":
+            value[node.output[0]] = np.ascontiguousarray(known.transpose(how["perm"].ints))
+        else:
+            kept.append(node)
+    used = {name for node in kept for name in node.input}
+    del proto.graph.node[:], proto.graph.initializer[:]
+    proto.graph.node.extend(kept)
+    proto.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in value.items() if n in used)
+    return proto
 
 
 def _save(graphs: dict[str, onnx.ModelProto], folder: Path, source: str) -> None:
