@@ -94,3 +94,13 @@ def test_a_rhythm_as_even_as_clockwork_leaves_it_open() -> None:
     assert sure < 0.98
     shaken = r + 0.02 * np.random.default_rng(1).normal(size=len(r))
     assert paired(shaken, shaken + 0.51 + (foot - r - 0.51)).sure > 0.99
+
+
+def test_a_delay_does_not_follow_the_heart_rate() -> None:
+    rng = np.random.default_rng(1)
+    rr = np.interp(np.arange(480), [0, 60, 160, 480], [0.85, 0.85, 0.4, 0.45]) * (1 + 0.02 * rng.normal(size=480))
+    r = np.cumsum(rr)
+    foot = np.sort(r + 0.22 + rng.laplace(0, 0.03, 480))[rng.random(480) < 0.8]
+    found, sure = paired(r, foot)
+    assert np.median(foot[found[found >= 0]] - r[found >= 0]) == pytest.approx(0.22, abs=0.02)
+    assert sure > 0.9
