@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cardiofm.measure.band import Bools, Floats
+from cardiofm.measure.running import running_median
 
 GAP_S = 10.0  # nothing is carried across a longer one
 _TAIL = 4.0  # degrees of freedom of Student's t: how heavy the tails of the errors are
@@ -89,13 +90,7 @@ def _between(to_s: Floats, at_s: Floats, level: Floats, spread: Floats, drift: f
 
 def _off_beat(rr_s: Floats) -> Floats:
     """Seconds that each interval differs from the median of those around, 0 where it is not known."""
-    B = len(rr_s)
-    index = np.arange(B)[:, None] + np.arange(-_AROUND, _AROUND + 1)
-    around = np.where((index >= 0) & (index < B), rr_s[np.clip(index, 0, B - 1)], np.nan)
-    usual = np.full(B, np.nan)
-    some = np.isfinite(around).any(1)
-    usual[some] = np.nanmedian(around[some], axis=1)
-    off = np.abs(rr_s - usual)
+    off = np.abs(rr_s - running_median(rr_s, _AROUND))
     return np.where(np.isfinite(off), off, 0.0)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.signal import lombscargle
 
 from cardiofm.measure.band import Bools, Floats
+from cardiofm.measure.running import running_median
 
 LF_HZ, HF_HZ = (0.04, 0.15), (0.15, 0.4)
 LEAST_S = 120.0  # of intervals, for anything in frequency
@@ -26,12 +27,7 @@ def normal(rr_ms: Floats) -> Bools:
     >>> normal(np.array([800.0, 810, 790, 500, 1100, 805, np.nan])).tolist()
     [True, True, True, False, False, True, False]
     """
-    B = len(rr_ms)
-    index = np.arange(B)[:, None] + np.arange(-_AROUND, _AROUND + 1)
-    around = np.where((index >= 0) & (index < B), rr_ms[np.clip(index, 0, B - 1)], np.nan)
-    known = np.isfinite(rr_ms)
-    usual = np.full(B, np.nan)
-    usual[known] = np.nanmedian(around[known], axis=1)
+    usual = running_median(rr_ms, _AROUND)
     with np.errstate(invalid="ignore"):
         return np.abs(rr_ms - usual) <= _OFF * usual
 
