@@ -14,7 +14,7 @@ from cardiofm.measure.locate import ECG_EVENTS, PPG_EVENTS, Points
 from cardiofm.signals import MODALITIES
 
 COMPANY_S = 5.0  # on both sides
-HEART_S = 60.0  # from a beat that is beyond doubt: a heart that beat there beats here
+HEART_S = 120.0  # from a beat that is beyond doubt: a heart that beat there beats here
 ANCHORS = {"ecg": "r_peak", "ppg": "ppg_foot"}
 EVENTS_OF = {"ecg": ECG_EVENTS, "ppg": PPG_EVENTS}
 _CHANCES = {"ecg": ("p_offset", "qrs_onset", "r_peak", "t_end"), "ppg": PPG_EVENTS}
