@@ -32,6 +32,8 @@ _UNUSUAL = 0.05  # density of any other
 _FEW = 20  # beats from which on they say which of two delays is the easier to foretell
 _BEFORE = 6  # beats that a delay is foretold from
 _WILD_S = 0.15  # deviations beyond it are errors
+_MISSED = 0.6  # of an RR: where beats are farther apart, one between them is missing
+_WANDER_S = 0.05  # how far a delay wanders over a record
 _RIDGE, _TAIL, _LEAST_S, _PASSES = 0.01, 4.0, 0.001, 4  # of the fit
 
 
@@ -71,20 +73,17 @@ def likeliest(
 
     In an even rhythm a delay and that delay and a beat are both steady, but the second carries what each RR has of its
     own: it is harder to foretell. Two pairings are compared beat by beat; the sum of the differences counts in its own
-    standard errors, for what a rhythm and a pulse have in common (breathing) may mislead. `prior`: log of how usual a
-    delay is.
+    standard errors, for what a rhythm and a pulse have in common (breathing) may mislead. Nor does a delay follow the
+    heart rate as far as RR does. `prior`: log of how usual a delay is.
     """
     tried: list[tuple[NDArray[np.int64], float, Floats]] = []
     for beats in range(-2, 3):
-        moved = np.full(len(found), -1)
-        if beats >= 0:
-            moved[: len(found) - beats] = found[beats:]
-        else:
-            moved[-beats:] = found[:beats]
+        moved = _moved(found, r_s, beats)
         delay = np.where(moved >= 0, foot_s[moved] - r_s, np.nan)
         usual_s = float(np.nanmedian(delay)) if np.isfinite(delay).any() else math.nan
         if DELAY_S[0] <= usual_s <= DELAY_S[1]:
-            tried.append((moved, prior(usual_s), _foretold(delay)))
+            course = _smooth(delay, np.full(len(delay), np.nan))
+            tried.append((moved, prior(usual_s) + _constant(course), _foretold(delay - course)))
     if not tried:
         return found, math.nan
     against = [[a - b + _errors(x - y) for _, b, y in tried] for _, a, x in tried]
@@ -92,12 +91,28 @@ def likeliest(
     return tried[best][0], 1 / sum(math.exp(min(-odds, 50.0)) for odds in against[best])
 
 
-def _foretold(delay_s: Floats) -> Floats:
-    """Log likelihood of each delay after those of the beats before it, `(B,)`, NaN where it is not known.
+def _moved(found: NDArray[np.int64], r_s: Floats, beats: int) -> NDArray[np.int64]:
+    """The pairing in which each R peak has the foot of that many beats later, -1 where beats between are missing."""
+    if beats == 0 or len(found) <= abs(beats):
+        return found if beats == 0 else np.full(len(found), -1)
+    later = np.arange(len(found)) + beats
+    other = np.clip(later, 0, len(found) - 1)
+    rr_s = float(np.quantile(np.diff(r_s), 0.25))
+    near = (later == other) & (np.abs(r_s[other] - r_s) < (abs(beats) + _MISSED) * rr_s)
+    return np.where(near, found[other], -1)
 
-    Deviations from the delays around, each foretold from the last six (least squares, Student's t).
+
+def _constant(course: Floats) -> float:
+    """Log of how likely a delay wanders so far, of its course over the record in s (Student's t, up to a constant)."""
+    known = course[np.isfinite(course)]
+    return -0.5 * (_TAIL + 1) * math.log1p((known.std() / _WANDER_S) ** 2 / _TAIL) if len(known) >= _FEW else 0.0
+
+
+def _foretold(x: Floats) -> Floats:
+    """Log likelihood of each delay, less the delays around it, after those of the beats before, `(B,)`; NaN: not known.
+
+    Each is foretold from the last six (least squares, Student's t).
     """
-    x = delay_s - _smooth(delay_s, np.full(len(delay_s), np.nan))
     known = np.isfinite(x) & (np.abs(x) < _WILD_S)
     out = np.full(len(x), np.nan)
     if known.sum() < _FEW:

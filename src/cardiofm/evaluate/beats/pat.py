@@ -3,7 +3,7 @@
 The consensus: two detectors of R peaks (`cardiofm.measure` and NeuroKit2) and two of feet (`cardiofm.measure`, and
 tangents before NeuroKit2's peaks on the PPG below 16 Hz) that agree within 20 ms; its beat is their mean. Where two
 delays, a beat apart, pair the beats, the true one is that whose changes do not carry the changes of RR; in a rhythm
-too even to tell, `Stretch.known` is False and nothing is judged by it. Shapes: B beats.
+too even to tell it is the more usual one, `Stretch.known` is False, and no pairing is judged by it. Shapes: B beats.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def consensus(record: Record) -> tuple[Floats, Floats, float, bool] | None:
     foot = np.full(len(r_s), -1)
     for i, j in matched(r_s + delay, feet_s, NEAR_S):
         foot[i] = j
-    foot, sure = likeliest(foot, r_s, feet_s, prior=lambda _: 0.0)
+    shown, sure = likeliest(foot, r_s, feet_s, prior=lambda _: 0.0)  # by the recording alone
+    foot = shown if sure >= CERTAIN else likeliest(foot, r_s, feet_s)[0]
     pat_s = feet_s[foot] - r_s
     known = foot >= 0
     return r_s[known], 1000 * pat_s[known], float(np.median(pat_s[known])), sure >= CERTAIN
