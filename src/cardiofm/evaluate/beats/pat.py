@@ -33,6 +33,7 @@ STRETCH_S = 120.0  # of a record to which noise is added
 BLOCK_S = 30.0  # of the medians
 FEWEST = 20  # beats of a stretch with a consensus; with fewer it is left out
 SNR_DB = (12.0, 6.0, 0.0, -6.0)
+WHOLE = 1.6  # times the shortest RR; a consensus whose beats are farther apart cannot say what a beat more would be
 CERTAIN = 0.95  # probability from which on it is certain which of two beats sent a pulse
 SETS = ("bidmc", "challenge-2015", "ieee-spc-2015")
 
@@ -92,7 +93,8 @@ def consensus(record: Record) -> tuple[Floats, Floats, float, bool] | None:
     foot = shown if sure >= CERTAIN else likeliest(foot, r_s, feet_s)[0]
     pat_s = feet_s[foot] - r_s
     known = foot >= 0
-    return r_s[known], 1000 * pat_s[known], float(np.median(pat_s[known])), sure >= CERTAIN
+    whole = np.median(np.diff(r_s)) < WHOLE * np.quantile(np.diff(r_s), 0.1)
+    return r_s[known], 1000 * pat_s[known], float(np.median(pat_s[known])), bool(whole and sure >= CERTAIN)
 
 
 def _four(record: Record) -> Table:
@@ -202,7 +204,8 @@ def settled_ms(stretch: Stretch, found: Table) -> Floats:
     given = found_ms(stretch, found)
     if not np.isfinite(given).any() or len(stretch.r_s) < 2:
         return given
-    rr_ms = 1000 * float(np.median(np.diff(stretch.r_s)))
+    every_r_s = np.sort(found["r_peak_s"][np.isfinite(found["r_peak_s"])])
+    rr_ms = 1000 * float(min(np.median(np.diff(stretch.r_s)), np.median(np.diff(every_r_s))))
     if abs(float(np.nanmedian(given - stretch.pat_ms))) < rr_ms / 2:
         return given
     own_r_s = at(found, "r_peak_s", partner(stretch.r_s, found))
