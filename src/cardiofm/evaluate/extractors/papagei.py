@@ -24,8 +24,8 @@ _SHAPE = {
 
 
 def _clean(x: Array, fs_hz: float) -> Array:
-    x = twice(cheby2(4, 20, (0.5, 12.0), "bandpass", fs=fs_hz, output="sos"), x)
-    return uniform_filter1d(x, max(1, round(0.05 * fs_hz)), mode="nearest")
+    sos: Any = cheby2(4, 20, (0.5, 12.0), "bandpass", fs=fs_hz, output="sos")
+    return uniform_filter1d(twice(sos, x), max(1, round(0.05 * fs_hz)), mode="nearest")
 
 
 CONTRACT = Contract("ppg", 125.0, 10.0, clean=_clean)

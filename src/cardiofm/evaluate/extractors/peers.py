@@ -11,7 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cardiofm.evaluate.extractors import anyppg, chronos, csfm, ecg_fm, ecgfounder, moment, openecg, papagei, timesfm
+from cardiofm.evaluate.extractors import (
+    anyppg,
+    chronos_bolt,
+    csfm,
+    ecg_fm,
+    ecgfounder,
+    moment,
+    openecg_codec,
+    papagei,
+    timesfm_2p5,
+)
 from cardiofm.evaluate.extractors.extractor import Extractor
 from cardiofm.signals import CheckpointError, InputSpec
 
@@ -29,9 +39,9 @@ class Peer:
 
 
 PEERS = {
-    "openecg": Peer(lambda _weights, _repo, spec: openecg.openecg(spec), "openecg", "bench", with_weights=True),
-    "timesfm": Peer(lambda weights, _, spec: timesfm.timesfm(weights, spec), "timesfm", "peers"),
-    "chronos-bolt": Peer(lambda weights, _, spec: chronos.chronos(weights, spec), "chronos", "peers"),
+    "openecg": Peer(lambda _weights, _repo, spec: openecg_codec.openecg(spec), "openecg", "bench", with_weights=True),
+    "timesfm": Peer(lambda weights, _, spec: timesfm_2p5.timesfm(weights, spec), "timesfm", "peers"),
+    "chronos-bolt": Peer(lambda weights, _, spec: chronos_bolt.chronos(weights, spec), "chronos", "peers"),
     "moment": Peer(moment.moment),
     "ecg-fm": Peer(ecg_fm.ecg_fm),
     "ecgfounder": Peer(ecgfounder.ecgfounder),

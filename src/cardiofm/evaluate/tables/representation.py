@@ -36,7 +36,7 @@ _PAIRS = {
 def representation(result: dict[str, Any]) -> list[str]:
     """A row for each task with CardioFM, its floors, and what it is better by on the same patients."""
     by = {(r["set"], r["task"], r["metric"], r["method"], r["head"]): r for r in result["rows"] if "group" not in r}
-    methods = _METHODS | {key: key[0] for key in dict.fromkeys(k[3:] for k in by) if key in _PEERS}
+    methods = _METHODS | {key: key[0] for key in dict.fromkeys((k[3], k[4]) for k in by) if key in _PEERS}
     gains = {(d["set"], d["task"], d["metric"], d["difference"]): d for d in result["differences"]}
     lines = [
         "**Representation.** Frozen features, the mean over a record's windows, and a head whose penalty is chosen on "
@@ -51,7 +51,10 @@ def representation(result: dict[str, Any]) -> list[str]:
             continue
         digits = 1 if "years" in metric else 3
         first = by[name, task, metric, "model", "linear"]
-        cells = [_cell(by.get((name, task, metric, *method)), digits, method[0] == "model") for method in methods]
+        cells = [
+            _cell(by.get((name, task, metric, method[0], method[1])), digits, method[0] == "model")
+            for method in methods
+        ]
         paired = [_cell(gains.get((name, task, metric, pair)), digits, True) for pair in _PAIRS]
         lines.append(line((words, *cells, *paired, f"{first['patients']} ({first['refused']})")))
     absent = "; ".join(f"{name}: {why}" for name, why in result.get("absent", {}).items())

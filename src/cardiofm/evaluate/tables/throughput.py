@@ -58,6 +58,7 @@ def _systems(result: dict[str, Any]) -> list[str]:
         speed = [f"{by[name, n]['value']:.1f}" for n in threads]
         millions = f"{about['parameters'] / 1e6:.2f} M" if about["parameters"] else "–"
         memory = f"{result['memory_mib'][f'{name} extract']:.0f} MiB"
-        lines.append(line((_OURS.get(name, about["meaning"]), str(about["numbers"]), millions, *speed, memory)))
+        words: str = _OURS.get(name) or about["meaning"]
+        lines.append(line((words, str(about["numbers"]), millions, *speed, memory)))
     absent = "; ".join(f"{name}: {why}" for name, why in result.get("absent", {}).items())
     return [*lines, "", *([f"Not here: {absent}.", ""] if absent else [])]

@@ -26,7 +26,7 @@ def openecg(spec: InputSpec) -> Extractor:
 
     import openecg as package
 
-    network = package.load_codec()
+    network: Any = package.load_codec()
     return Extractor(
         "openecg",
         "openecg's delineator, ECG at 500 Hz, mean of the features before its heads",

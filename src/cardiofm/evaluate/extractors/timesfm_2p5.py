@@ -25,7 +25,7 @@ def timesfm(weights: Path | None, spec: InputSpec) -> Extractor:
     """The network of the installed package; with random weights where none are given."""
     if weights is not None and not weights.exists():
         raise CheckpointError(f"the weights must be a file or its folder, found none at {weights}")
-    import timesfm as package
+    import timesfm as package  # pyright: ignore[reportMissingImports]
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -53,7 +53,7 @@ def extractor(network: Any, weights: Path | None, spec: InputSpec) -> Extractor:
 
 def _last_layer(network: Any, x_BN: Tensor) -> Tensor:
     """Patches normalised by what came before them, as the package does before it forecasts, `(B, D)`."""
-    from timesfm.torch import util
+    from timesfm.torch import util  # pyright: ignore[reportMissingImports]
 
     padding = -x_BN.shape[-1] % network.p
     x_BSP = torch.nn.functional.pad(x_BN, (padding, 0)).unflatten(-1, (-1, network.p))

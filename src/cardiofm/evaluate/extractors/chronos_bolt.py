@@ -29,7 +29,7 @@ def chronos(weights: Path | None, spec: InputSpec) -> Extractor:
     """The network of the installed package; a "base" with random weights where none are given."""
     if weights is None:
         return extractor(untrained(_BASE), None, spec)
-    from chronos import ChronosBoltPipeline
+    from chronos import ChronosBoltPipeline  # pyright: ignore[reportMissingImports]
 
     if not (weights / "config.json").is_file():
         raise CheckpointError(f"the weights of Chronos-Bolt must be a folder with config.json, found none at {weights}")
@@ -42,8 +42,8 @@ def chronos(weights: Path | None, spec: InputSpec) -> Extractor:
 
 def untrained(size: dict[str, int]) -> Any:
     """The package's network of that size, random weights."""
-    from chronos.chronos_bolt import ChronosBoltModelForForecasting
-    from transformers import T5Config
+    from chronos.chronos_bolt import ChronosBoltModelForForecasting  # pyright: ignore[reportMissingImports]
+    from transformers import T5Config  # pyright: ignore[reportMissingImports]
 
     config = T5Config(**size, feed_forward_proj="relu", chronos_config=_BOLT, pad_token_id=0, decoder_start_token_id=0)
     with torch.random.fork_rng():
@@ -53,7 +53,7 @@ def untrained(size: dict[str, int]) -> Any:
 
 def extractor(network: Any, weights: Path | None, spec: InputSpec) -> Extractor:
     """Of the package's network, of any size."""
-    from chronos import ChronosBoltPipeline
+    from chronos import ChronosBoltPipeline  # pyright: ignore[reportMissingImports]
 
     asked, width = ChronosBoltPipeline(network.eval()), network.config.d_model
     return Extractor(
