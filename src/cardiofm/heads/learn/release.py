@@ -31,6 +31,7 @@ from cardiofm.heads.look import View
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import Record
 
+MOST = 3000  # recordings of a dataset: all but of challenge-2017
 ALARM_S = 30.0  # before the alarm
 MISSED = 5  # what a true alarm that is missed costs, in false ones: PhysioNet/CinC 2015
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardiofm"
@@ -132,7 +133,7 @@ def main() -> None:
     parser.add_argument("--model", default="base", help="a released model's name or a model folder")
     parser.add_argument("--out", type=Path, default=weights.HEADS, help="the heads get folders of their names in it")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder that keeps what was seen of the recordings")
-    parser.add_argument("--limit", type=int, help="recordings of a dataset, by the hash of their names; default all")
+    parser.add_argument("--limit", type=int, default=MOST, help="recordings of a dataset (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="default: all")
     args = parser.parse_args()
     model = load(args.model, threads=1)
