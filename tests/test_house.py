@@ -28,7 +28,7 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 SAME_FLOOR = {("signals", "config"), ("config", "signals")}  # the ground floor is one
 FORBIDDEN = {("pipeline", "train"), ("web", "train"), ("terminal", "train")}  # lower, and yet not theirs to know
-NEEDS_TORCH = ("model/", "train/", "edge/export.py", "heads/learn/", "evaluate/", "cluster/")
+NEEDS_TORCH = ("model/", "train/", "edge/export.py", "edge/quantize.py", "heads/learn/", "evaluate/", "cluster/")
 BASE = [p for p in MODULES if not str(p.relative_to(SOURCE)).startswith(NEEDS_TORCH)]  # the base install
 TORCH = {"torch", "lightning", "huggingface_hub", "onnx", "onnxscript", "tensorboard"}
 HEAVY = ("torch", "scipy", "pyarrow", "plotly", "onnxruntime", "wfdb", "pandas", "h5py", "rich.progress")
