@@ -139,6 +139,27 @@ def test_probes_are_fitted_for_what_is_shown(model):
     assert np.isfinite(robustness.read_out(probe, view, output, "regression", SPEC.fs_hz))
 
 
+def test_the_taught_probe_has_seen_each_window_whole_and_damaged(model):
+    made = [simulate(10, fs_ecg_hz=250, fs_ppg_hz=250, seed=s, heart_rate_bpm=50 + 5 * s).record for s in range(12)]
+    own = [Piece("bidmc", f"p{s}", f"r{s}", window_at(record, SPEC, 0.0)) for s, record in enumerate(made)]
+    loud = [robustness.damaged(p, SPEC.fs_hz, NOISE) for p in own]
+    for piece, window in zip(own, loud, strict=True):
+        touched = (window.values != piece.window.values).any(-1)
+        assert touched.sum() == 1  # one channel, and something is left of it
+        assert window.valid.any(-1).all()
+        np.testing.assert_array_equal(robustness.damaged(piece, SPEC.fs_hz, NOISE).values, window.values)
+    kinds = {
+        (bool((w.values != p.window.values)[0].any()), bool(w.valid.all())) for p, w in zip(own, loud, strict=True)
+    }
+    assert len(kinds) > 2  # both channels, noise and cuts
+    fit = {"train": own[:8], "valid": own[8:]}
+    y = {split: robustness.labels(pieces, SPEC.fs_hz) for split, pieces in fit.items()}
+    probe = robustness.taught(model, fit, y, "regression", NOISE)
+    view = robustness.View(loud[0], loud[0].valid)
+    output = robustness.outputs(model, [view])[id(view)]
+    assert np.isfinite(robustness.read_out({(0, 1): probe}, view, output, "regression", SPEC.fs_hz))
+
+
 @pytest.mark.shared
 def test_alarms_end_their_window_and_af_is_balanced(data_root):
     found, truth = robustness.alarm_pieces(data_root, SPEC, "test", 3)

@@ -8,7 +8,7 @@ from typing import Any
 from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.evaluate.run import row
 from cardiofm.evaluate.tables.across import across
-from cardiofm.evaluate.tables.robustness import robustness
+from cardiofm.evaluate.tables.robustness import robustness, robustness_without_cross
 
 SAID = {"model": {"name": "base", "sha256": "ab" * 32, "step": 7}, "command": "python benchmarks/x.py"}
 
@@ -33,20 +33,28 @@ def test_across_shows_each_pair_of_scores_with_its_count():
     assert len(widths) == 2  # two tables, each even
 
 
-def test_robustness_shows_the_three_ways_and_the_ablation_only_where_there_is_one():
-    names = {"task": "heart rate", "set": "bidmc", "channel": "ecg", "kind": "noise", "level": -6.0}
-    names |= {"metric": "error_bpm", "refused": 0}
+NAMES = {"task": "heart rate", "set": "bidmc", "channel": "ecg", "kind": "noise", "level": -6.0, "metric": "error_bpm"}
+
+
+def test_robustness_shows_the_three_ways_and_both_counts():
     given = ("both", "clean alone", "damaged alone")
-    rows = [_row(10.0 * i + 1, **names, given=g, method="model") for i, g in enumerate(given)]
+    rows = [_row(10.0 * i + 1, **NAMES, given=g, method="model", refused=0) for i, g in enumerate(given)]
     result = {**SAID, "rows": rows, "never_worse": {"compared": 4, "worse": [{}]}}
     text = "\n".join(robustness(result))
     assert "| **1.0** [1.0, 1.0] | 11.0 [11.0, 11.0] | 21.0 [21.0, 21.0] | – | 5 (0) |" in text
-    assert "1 of 4 comparisons" in text
-    assert "no cross-modal" not in text
-    rows.append(_row(31.0, **names, given="both", method="no-cross"))
-    assert "| 31.0 [31.0, 31.0] |" in "\n".join(robustness(result))
-    shown = [ln for ln in robustness(result) if ln.startswith("| heart rate")]
-    assert len(shown) == 1  # what was not measured has no row
+    assert "1 of 4 comparisons." in text
+    text = "\n".join(robustness(result | {"never_worse_taught": {"compared": 7, "worse": []}}))
+    assert "1 of 4 comparisons, and in 0 of 7 where" in text
+    assert len([ln for ln in text.splitlines() if ln.startswith("| heart rate")]) == 1  # what was not measured: no row
+
+
+def test_the_ablation_stands_beside_the_model_with_its_difference():
+    rows = [_row(v, **NAMES, given="both", method=m, refused=0) for v, m in ((3.0, "model"), (5.0, "no-cross"))]
+    apart = [_row(-2.0, **NAMES, given=g, difference="model - no-cross") for g in ("both", "clean alone")]
+    result = {**SAID, "rows": rows, "differences": apart, "without_cross": {"sha256": "cd" * 32}}
+    text = "\n".join(robustness_without_cross(result))
+    assert "| **3.0** [3.0, 3.0] | 5.0 [5.0, 5.0] | -2.0 [-2.0, -2.0] | 5 (0) |" in text
+    assert "cdcdcdcdcdcd" in text
 
 
 def test_every_point_of_the_robustness_section_is_one_that_the_benchmark_makes():

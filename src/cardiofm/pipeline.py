@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm import weights
+from cardiofm.codec.recording import Codec
 from cardiofm.config import ConfigError, from_dict
 from cardiofm.data.hide import Hidden, Hide
 from cardiofm.data.usable import MIN_S as MIN_S
@@ -33,7 +34,7 @@ from cardiofm.measure.rhythms import Rhythms, rhythm_of
 from cardiofm.measure.whole import measurement
 from cardiofm.model.checkpoint import HEAD, read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
-from cardiofm.redraw import Drawn, Redrawing
+from cardiofm.redraw import Drawn, Redrawing, draw_cleaned
 from cardiofm.signals import (
     CheckpointError,
     Embedding,
@@ -119,6 +120,7 @@ class Model:
     backend: Backend
     calibration: Calibration = field(default_factory=Calibration)
     rhythms: Rhythms | None = None  # None: no rhythm is told
+    folder: Path | None = None
     folder: Path | None = None  # where it was loaded from
 
     @overload
@@ -246,6 +248,18 @@ class Model:
                     gatherer.add(rows[i], window.quality)
         return gatherer.finish()
 
+    def encode(self, record: Record, bits_per_second: float = 256.0, lossless: bool = False) -> bytes:
+        """The record as a `.cfm` file of that rate a channel; `lossless`: every sample comes back bit for bit."""
+        return b"".join(self.codec().encode(record, bits_per_second, lossless))
+
+    def decode(self, data: bytes, start_s: float | None = None, end_s: float | None = None) -> Record:
+        """The record, or a stretch of it in record time, of a `.cfm` file that this model wrote."""
+        return self.codec().decode(data, start_s, end_s)
+
+    def codec(self) -> Codec:
+        """The model as a codec. Raises CheckpointError where its folder has no prior."""
+        return Codec.of(self.name, self.folder, self.spec, self.backend)
+
     @property
     def _bits_per_code(self) -> float:
         return math.log2(self.config["quantizer"]["codes"])
@@ -286,12 +300,15 @@ class Model:
         hop_s = self.spec.window_s - self._overlap_s
         pairs = usable(made.record, self.spec, hop_s, made.hidden)
         while some := list(islice(pairs, batch)):
-            code = self._encode([window for window, _ in some])
+            windows = [window for window, _ in some]
+            code = self._encode(windows)
             depth_BCS = depths(code.worth, code.coded, mean_depth)
             if made.hidden.none and not denoise:
                 drawn_BCN = self.backend.decode(code.codes, depth_BCS, code.coded)
+            elif denoise:
+                drawn_BCN = draw_cleaned(self.backend, code, *stacked(windows), self.spec.fs_hz)
             else:
-                drawn_BCN = self.backend.draw(code, denoise)
+                drawn_BCN = self.backend.draw(code)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
                 offset_C, scale_C = made.unit(window, whole, one)

@@ -1,6 +1,6 @@
-"""The network's drawings of a record's windows, put into the channels' units and joined on their own clocks.
+"""The network's drawings of a record's windows: cleaned, put into the channels' units, joined on their own clocks.
 
-Shapes: C channels (ecg, ppg), N samples, S token steps.
+Shapes: B windows, C channels (ecg, ppg), N samples, S token steps.
 """
 
 from __future__ import annotations
@@ -14,8 +14,45 @@ from numpy.typing import NDArray
 from cardiofm.data.hide import Hidden
 from cardiofm.data.join import Joiner, restore_gaps
 from cardiofm.data.usable import MIN_S
-from cardiofm.model.encoded import Encoded
+from cardiofm.measure.cleaning import cleaned, kept_share
+from cardiofm.model.encoded import Backend, Encoded
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
+
+SURE = 0.9  # of a channel's power that is signal: above this nothing is asked of the other channel
+
+
+def draw_cleaned(
+    backend: Backend,
+    code: Encoded,
+    x_BCN: NDArray[np.float32],
+    visible_BCN: NDArray[np.bool_],
+    in_mv_BC: NDArray[np.bool_],
+    fs_hz: float,
+) -> NDArray[np.float32]:
+    """Both waveforms `(B, C, N)` in normalised units with what is seen cleaned of noise.
+
+    The network weighs each sample against its own drawing; then each band of frequencies is kept as far as it is
+    signal. Where much is taken away and there is another channel, what that one alone says stands in its place, so
+    that a bad channel is no worse than none.
+    """
+    drawn_BCN = backend.draw(code, denoise=True)
+    out_BCN, seen_BC = drawn_BCN.copy(), np.asarray(code.seen.any(-1))
+    for c, modality in enumerate(MODALITIES):
+        rows = np.flatnonzero(seen_BC[:, c])
+        if not len(rows):
+            continue
+        instead_BN = np.zeros_like(drawn_BCN[:, c])
+        doubted = rows[kept_share(drawn_BCN[rows, c], fs_hz, modality) < SURE]
+        doubted = doubted[seen_BC[doubted, 1 - c]]
+        if len(doubted):
+            lone_BCN = visible_BCN[doubted] & (np.arange(2) == 1 - c)[:, None]
+            x = np.where(lone_BCN, x_BCN[doubted], np.float32(0))
+            lone = backend.encode(x, lone_BCN, in_mv_BC[doubted], (1 - c,))
+            instead_BN[doubted] = backend.draw(lone)[:, c]
+        made_BN = cleaned(drawn_BCN[rows, c], fs_hz, modality, instead_BN[rows])
+        seen_BN = np.repeat(code.seen[rows, c], drawn_BCN.shape[-1] // code.seen.shape[-1], axis=-1)
+        out_BCN[rows, c] = np.where(seen_BN, made_BN, drawn_BCN[rows, c])
+    return out_BCN
 
 
 @dataclass(frozen=True)

@@ -8,27 +8,29 @@ Shapes: B batch, C channels (ecg, ppg), N samples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cardiofm.data.usable import stacked
 from cardiofm.model.encoded import Encoded, depths
 from cardiofm.pipeline import MIN_S, Model
+from cardiofm.redraw import draw_cleaned
 from cardiofm.signals import Window
 
 
 def draw(
-    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16, denoise: bool = False
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
 ) -> NDArray[np.float32]:
     """Both waveforms `(B, C, N)` drawn from the tokens of what is visible, each channel in its own unit.
 
-    What is visible passes, or is cleaned where `denoise`.
-
-    A channel with nothing visible is put into its unit by its own true mean and spread, and by nothing else.
+    What is visible passes. A channel with nothing visible is put into its unit by its own true mean and spread, and by
+    nothing else.
     """
     drawn = np.zeros(visible_BCN.shape, np.float32)
     for at, code in _encoded(model, windows, visible_BCN, batch):
-        drawn[at] = model.backend.draw(code, denoise)
+        drawn[at] = model.backend.draw(code)
         _to_units(drawn, at, code, windows, visible_BCN)
     return drawn
 
@@ -41,12 +43,16 @@ def draw_encoded(
     batch: int = 16,
     denoise: bool = False,
 ) -> NDArray[np.float32]:
-    """The waveforms of `draw` from what `encoded` gave for the same windows."""
+    """The waveforms of `draw` from what `encoded` gave for the same windows; what is visible cleaned or not."""
     drawn = np.zeros(visible_BCN.shape, np.float32)
     for first in range(0, len(drawn), batch):
         at = np.arange(first, min(first + batch, len(drawn)))
         part = code.rows(at)
-        drawn[at] = model.backend.draw(part, denoise)
+        if denoise:
+            own = [replace(windows[i], valid=visible_BCN[i]) for i in at.tolist()]
+            drawn[at] = draw_cleaned(model.backend, part, *stacked(own), model.spec.fs_hz)
+        else:
+            drawn[at] = model.backend.draw(part)
         _to_units(drawn, at, part, windows, visible_BCN)
     return drawn
 

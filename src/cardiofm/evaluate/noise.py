@@ -1,5 +1,7 @@
 """Recorded noise on a channel at a known signal-to-noise ratio, from the ten minutes of nstdb kept from training.
 
+What a reader is taught with comes from the twenty minutes before (`heard`), what is scored never does.
+
 Both powers are taken in the channel's own band (0.5-40 Hz ECG, 0.5-8 Hz PPG); the noise itself is added as it was
 recorded, drift and all. Electrode motion and muscle noise for an ECG, electrode motion for a PPG: the recordings of
 baseline wander have 2 % of their power in band, so a ratio in band would drown the signal in drift.
@@ -30,11 +32,20 @@ Noise = Mapping[str, NDArray[np.float32]]  # "em-1" → (M,)
 
 def held_out(data_root: Path, fs_hz: float) -> dict[str, NDArray[np.float32]]:
     """The last ten minutes of the recordings of electrode motion and muscle noise, `(M,)` in mV at `fs_hz`."""
-    spec = InputSpec(fs_hz=fs_hz, window_s=HELD_S, patch=round(fs_hz))
+    return _stretch(data_root, fs_hz, NOISE_S, HELD_S)
+
+
+def heard(data_root: Path, fs_hz: float) -> dict[str, NDArray[np.float32]]:
+    """The first twenty minutes of the same recordings, which training may hear."""
+    return _stretch(data_root, fs_hz, 0.0, NOISE_S)
+
+
+def _stretch(data_root: Path, fs_hz: float, start_s: float, length_s: float) -> dict[str, NDArray[np.float32]]:
+    spec = InputSpec(fs_hz=fs_hz, window_s=length_s, patch=round(fs_hz))
     found = {}
     for entry in catalog.entries("nstdb", data_root):
         if entry.labels["kind"] in KINDS["ecg"]:
-            window = window_at(catalog.load(entry, data_root), spec, NOISE_S)
+            window = window_at(catalog.load(entry, data_root), spec, start_s)
             found[entry.record] = window.values[0][window.valid[0]]
     return found
 

@@ -19,7 +19,7 @@ from cardiofm.evaluate.tables.measure_speed import measure_speed
 from cardiofm.evaluate.tables.rate_distortion import rate_distortion
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.evaluate.tables.retrieval import retrieval
-from cardiofm.evaluate.tables.robustness import robustness
+from cardiofm.evaluate.tables.robustness import robustness, robustness_without_cross
 from cardiofm.evaluate.tables.scaling import scaling
 from cardiofm.evaluate.tables.throughput import throughput
 from cardiofm.evaluate.tables.training_speed import training_speed
@@ -28,7 +28,8 @@ from cardiofm.evaluate.tables.zero_shot import zero_shot
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
-    *(zero_shot, rate_distortion, gaps, across, robustness, intervals, representation, retrieval),
+    *(zero_shot, rate_distortion, gaps, across, robustness, robustness_without_cross, intervals),
+    *(representation, retrieval),
     heads,
     *(ablations, scaling, throughput, measure_speed, training_speed),
 )

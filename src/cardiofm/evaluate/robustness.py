@@ -1,14 +1,17 @@
 """One signal damaged, the other one clean: what a frozen model is given, what it draws, and what probes read from it.
 
 A damage is noise at a ratio in dB, or a contiguous part of the window that is cut out. Each is given in three ways:
-both signals, the clean one alone, the damaged one alone. Shapes: B views, C channels (ecg, ppg), N samples, W windows.
+both signals, the clean one alone, the damaged one alone. A probe of two clean signals has no reason to doubt either,
+whatever the embedding tells of their state; so beside it stands one that is taught: fitted on clean windows and on the
+same windows with a damage of their own. A lone signal is read by the probe of clean lone signals in both cases.
+Shapes: B views, C channels (ecg, ppg), N samples, W windows.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -254,6 +257,33 @@ def fit_probes(
             sides.append(np.array([label for _, label in known]))
         found[shown] = probes.choose_and_fit(sides[0], sides[1], sides[2], sides[3], kind)
     return found
+
+
+def taught(
+    model: Model,
+    fit: Mapping[str, Sequence[Piece]],
+    y: Mapping[str, Sequence[Any]],
+    kind: Any,
+    noise: Noise,
+) -> Any:
+    """A probe of both signals, fitted on "train" and chosen on "valid" windows, each as it is and damaged."""
+    sides: list[NDArray[Any]] = []
+    for split in ("train", "valid"):
+        known = [(p, label) for p, label in zip(fit[split], y[split], strict=True) if label is not None]
+        windows = [p.window for p, _ in known] + [damaged(p, model.spec.fs_hz, noise) for p, _ in known]
+        sides += [embeddings(model, windows), np.array([label for _, label in known] * 2)]
+    return probes.choose_and_fit(sides[0], sides[1], sides[2], sides[3], kind)
+
+
+def damaged(piece: Piece, fs_hz: float, noise: Noise) -> Window:
+    """The window with one of the damages that leave something of both channels; its name alone decides which."""
+    some = [d for d in DAMAGES if d.kind == "noise" or 0 < d.level < 1]
+    damage = some[hashlib.sha256(f"{_name(piece)} damage".encode()).digest()[0] % len(some)]
+    if damage.kind == "noise":
+        return noisy(piece.window, damage.channel, damage.level, fs_hz, noise, _name(piece))
+    valid_CN = piece.window.valid.copy()
+    valid_CN[damage.channel, hidden(piece, damage)] = False
+    return replace(piece.window, values=np.where(valid_CN, piece.window.values, np.float32(0)), valid=valid_CN)
 
 
 def read_out(probe: dict[tuple[int, ...], Any], view: View, output: Output, kind: Any, fs_hz: float) -> float:

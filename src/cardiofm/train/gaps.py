@@ -18,14 +18,13 @@ from torch import Tensor
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch
-from cardiofm.train.losses import huber, log_share, spectral
+from cardiofm.train.losses import huber, spectral
 from cardiofm.train.part import OnePart, channels
 from cardiofm.train.processes import place
 
 LENGTH_S = (0.4, 2.4)  # of a hidden stretch, uniform
 SPECTRAL_WEIGHT = 0.3
 CLEAN_WEIGHT = 1.0  # of visible samples, cleaned of the noise that the input was given
-LEAST_SHARE = 1e-3  # of the error: 3 % PRD is as good as none
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Gaps(OnePart):
             wave = logs[f"{'whole' if c == whole else 'gap'}_{name}"] = huber(drawn_BCN[:, c], target_BN, weight_BN)
             losses.append(wave + SPECTRAL_WEIGHT * spectral(drawn_BCN[:, c], target_BN, weight_BN))
             if c != whole:
-                logs[f"clean_{name}"] = log_share(clean_BCN[:, c], target_BN, visible_BCN[:, c], LEAST_SHARE)
+                logs[f"clean_{name}"] = huber(clean_BCN[:, c], target_BN, visible_BCN[:, c].float())
                 losses.append(CLEAN_WEIGHT * logs[f"clean_{name}"])
         return torch.stack(losses).sum() / len(own), logs
 

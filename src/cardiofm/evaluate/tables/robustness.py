@@ -26,9 +26,7 @@ _KEYS = ("task", "set", "channel", "kind", "level", "metric", "given", "method")
 def robustness(result: dict[str, Any]) -> list[str]:
     """Eleven points of the curves; the rest is in the picture."""
     by = {tuple(r[k] for k in _KEYS): r for r in result["rows"]}
-    ablated = any(r["method"] == "no-cross" for r in result["rows"])
-    extra = ("both, no cross-modal attention",) if ablated else ()
-    columns = ("both given", "clean one alone", "damaged one alone", *extra, "damaged one, no network")
+    columns = ("both given", "clean one alone", "damaged one alone", "damaged one, no network")
     lines = [
         "**One signal damaged**, the other one clean: recorded noise at a ratio in band, or a part of the window cut "
         "out. r of the damaged channel's clean truth (mean over patients), error of a linear heart-rate probe (mean), "
@@ -37,22 +35,57 @@ def robustness(result: dict[str, Any]) -> list[str]:
         "",
         *header(("task", "set", "damage", "score", *columns, "patients (refused)")),
     ]
-    for task, dataset, channel, kind, level, metric, digits in _SHOWN:
-        place = (task, dataset, channel, kind, level, metric)
+    for *place, digits in _SHOWN:
         cells = [by.get((*place, given, "model")) for given in ("both", "clean alone", "damaged alone")]
-        cells += [by.get((*place, "both", "no-cross"))] if ablated else []
         plain = by.get((*place, "damaged alone", "no network"))
-        first = next((c for c in cells if c is not None), None)
-        if first is None:
-            continue
-        amount = f"{level:g} dB noise" if kind == "noise" else f"{level:.0%} cut"
-        shown = [ranged(c, digits, bold=i == 0) for i, c in enumerate(cells)]
         floor = "–" if plain is None else number(plain["value"], digits)
-        count = f"{first['patients']} ({first['refused']})"
-        lines.append(line((task, dataset, f"{channel.upper()}, {amount}", _WORDS[metric], *shown, floor, count)))
-    never = result["never_worse"]
+        lines += _line(place, cells, digits, floor)
+    never, taught = result["never_worse"], result.get("never_worse_taught")
     verdict = (
         f"With both given, the score was worse than with the clean one alone (whole interval of the paired difference "
-        f"on the bad side) in {len(never['worse'])} of {never['compared']} comparisons."
+        f"on the bad side) in {len(never['worse'])} of {never['compared']} comparisons"
     )
-    return [*lines, "", f"{verdict} Curves: `results/robustness.png`. {behind('robustness', result)}"]
+    if taught:
+        verdict += (
+            f", and in {len(taught['worse'])} of {taught['compared']} where both are read by probes fitted on damaged "
+            "training windows too"
+        )
+    return [*lines, "", f"{verdict}. Curves: `results/robustness.png`. {behind('robustness', result)}"]
+
+
+def robustness_without_cross(result: dict[str, Any]) -> list[str]:
+    """The same points for two networks that were trained alike, with and without cross-modal attention."""
+    by = {tuple(r[k] for k in _KEYS): r for r in result["rows"]}
+    apart = {
+        tuple(r[k] for k in _KEYS[:-1]): r
+        for r in result["differences"]
+        if r["difference"] == "model - no-cross" and r.get("given") == "both"
+    }
+    lines = [
+        "**The same without cross-modal attention**: two small networks trained alike, both signals given, one of them "
+        "damaged.",
+        "",
+        *header(("task", "set", "damage", "score", "with", "without", "difference", "patients (refused)")),
+    ]
+    for *place, digits in _SHOWN:
+        cells = [by.get((*place, "both", method)) for method in ("model", "no-cross")]
+        lines += _line(place, cells, digits, ranged(apart.get((*place, "both")), digits))
+    which = result["without_cross"]
+    return [
+        *lines,
+        "",
+        f"Without: {which['sha256'][:12]}. Curves: `results/robustness_without_cross.png`. "
+        f"{behind('robustness_without_cross', result)}",
+    ]
+
+
+def _line(place: list[Any], cells: list[dict[str, Any] | None], digits: int, last: str) -> list[str]:
+    """One row of a table, the first cell bold; none where nothing was measured."""
+    task, dataset, channel, kind, level, metric = place
+    first = next((c for c in cells if c is not None), None)
+    if first is None:
+        return []
+    amount = f"{level:g} dB noise" if kind == "noise" else f"{level:.0%} cut"
+    shown = [ranged(c, digits, bold=i == 0) for i, c in enumerate(cells)]
+    count = f"{first['patients']} ({first['refused']})"
+    return [line((task, dataset, f"{channel.upper()}, {amount}", _WORDS[metric], *shown, last, count))]
