@@ -151,7 +151,7 @@ def test_the_sizes_in_the_model_card_are_the_networks(capsys: pytest.CaptureFixt
     assert printed in text("MODEL_CARD.md")
 
 
-@pytest.mark.parametrize("label", ["groups", "compute", "privacy"])
+@pytest.mark.parametrize("label", ["groups", "heads", "compute", "privacy"])
 def test_the_figures_in_the_model_card_are_those_of_the_files(
     label: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
