@@ -37,6 +37,7 @@ reproduce: .venv/.all
 	  $(BIN)/cardiofm pretrain configs/gaps.toml --store $(STORE) --out runs/$$name-gaps start_from=runs/$$name/settled && \
 	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out runs/$$name-codec start_from=runs/$$name-gaps/last/model && \
 	  rm -rf runs/$$name/model && cp -r runs/$$name-codec/last/model runs/$$name/model || exit 1; done
+	$(BIN)/python -m cardiofm.train.cleaning --store $(STORE) --out runs/cleaning.json
 	$(BIN)/python -m cardiofm.train.fiducials configs/fiducials.toml start_from=runs/base/model --data-root $(DATA) --store $(STORE) --out runs/heads
 	$(BIN)/python -m cardiofm.train.calibrate runs/base/model runs/heads/last/model --data-root $(DATA) --store $(STORE)
 	cp runs/heads/last/model/fiducials.* runs/base/model
