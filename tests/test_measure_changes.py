@@ -107,6 +107,21 @@ def test_a_later_pulse(model: Model, record: Record, plain: Measurement, delay_s
     assert np.median(np.abs(moved(plain, later, "qt_ms"))) < 4
 
 
+@pytest.mark.parametrize("name", ["bidmc06", "bidmc15", "bidmc24", "bidmc34"])
+def test_a_pulse_one_beat_late_is_told_or_said_to_be_open(model: Model, data_root: Path, name: str) -> None:
+    (entry,) = (e for e in catalog.entries("bidmc", data_root) if e.record == name)
+    record = catalog.load(entry, data_root).crop(60, 150)
+    plain = model.measure(record)
+    beat_s = float(np.nanmedian(plain.values["rr_ms"])) / 1000
+    assert record.ppg is not None
+    late = model.measure(replace(record, ppg=replace(record.ppg, start_s=record.ppg.start_s + beat_s)))
+    change_ms = float(np.median(moved(plain, late, "pat_ms")))
+    if late.summary["pat_own_beat"] > 0.75:
+        assert abs(change_ms - 1000 * beat_s) < 3
+    else:  # a very even rhythm: a delay and that delay and a beat look alike
+        assert min(abs(change_ms), abs(change_ms - 1000 * beat_s)) < 15
+
+
 def test_the_cut_and_the_batch(model: Model, record: Record, plain: Measurement) -> None:
     one = model.measure(record, batch=1)
     for column, values in plain.values.items():
