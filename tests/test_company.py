@@ -11,11 +11,11 @@ from cardiofm import weights
 from cardiofm.data.simulate import simulate
 from cardiofm.measure.company import NUMBERS, around, company, evenness, within
 from cardiofm.measure.confidence import Calibration
-from cardiofm.measure.gather import Gatherer
+from cardiofm.measure.gather import Gathered, Gatherer
 from cardiofm.measure.rows import rows
 from cardiofm.pipeline import Model, calibration, load
-from cardiofm.signals import Record, SignalError
-from cardiofm.train.company import nothing
+from cardiofm.signals import EVENTS, InputSpec, Record, SignalError
+from cardiofm.train.company import hearts, nothing
 from oracle import said, truth
 
 MODALITIES = ("ecg", "ppg")
@@ -99,3 +99,26 @@ def test_a_pulse_alone_is_even_or_beyond_doubt() -> None:
         assert (len(alone) > 60) is given, rhythm
         assert len(rows(found, (True, True), doubtful)) > 60
         assert evenness(np.cumsum(np.full(20, 0.8))).min() == 1.0
+
+
+def test_what_is_fitted_tells_beats_from_bumps() -> None:
+    def bumps(record: Record) -> Gathered:
+        rng = np.random.default_rng(int(record.name.split()[1]))
+        at_s = np.sort(rng.uniform(0, 10, 14))
+        events = at_s[:, None] + rng.normal(0, 0.1, (14, len(EVENTS)))
+        gatherer = Gatherer()
+        gatherer.add(said(events, 0.0, error_s=0.02, height=0.8, seed=3), np.ones(2, np.float32))
+        return gatherer.finish()
+
+    marked = []
+    for seed in range(6):
+        made = simulate(30, fs_ecg_hz=250, fs_ppg_hz=125, seed=seed, heart_rate_bpm=60 + 15 * seed)
+        true_s = {"ecg": made.beats.r_peak_s, "ppg": made.beats.ppg_foot_s}
+        marked.append((gathered(truth(made), 30.0, error_s=0.01, seed=seed), true_s))
+    wave = np.zeros((2, 10_000), np.float32)
+    fitted = Calibration(heart=hearts(Calibration(), bumps, marked, {"em": wave}, InputSpec(), 140))
+    whole = [len(rows(found, (True, True), fitted)) for found, _ in marked]
+    assert min(whole) >= 28
+    heard = [len(rows(bumps(Record.from_arrays(ecg=(np.zeros(9), 250), name=f"x {k}")), (True, True), fitted))
+             for k in range(800, 850)]  # fmt: skip
+    assert np.mean(np.array(heard) > 0) < 0.06

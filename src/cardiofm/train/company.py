@@ -34,14 +34,15 @@ def hearts(
     marked: Iterable[Marked],
     noise: Noise,
     spec: InputSpec,
+    number: int = EMPTY,
 ) -> dict[str, tuple[float, ...]]:
     """Coefficients of `company.NUMBERS` by modality: from 0 on the company of a top is that of beats."""
-    empty = [gather(record) for record in nothing(noise, spec)]
+    empty = [gather(record) for record in nothing(noise, spec, number)]
     beats = list(marked)
     return {m: _fitted(calibration, m, empty, beats) for m in MODALITIES}
 
 
-def nothing(noise: Noise, spec: InputSpec, number: int = EMPTY) -> Iterator[Record]:
+def nothing(noise: Noise, spec: InputSpec, number: int) -> Iterator[Record]:
     """Windows of recorded noise on both channels (five of seven), white noise, or hum; the same every time."""
     rng = np.random.default_rng(5)
     kinds, N = sorted(noise), spec.samples
