@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from cardiofm.evaluate.extractors.checkout import imported, weighed
 from cardiofm.evaluate.extractors.contract import Contract, averaged, band
 from cardiofm.evaluate.extractors.extractor import Extractor
 from cardiofm.evaluate.extractors.own import alone, embedding
+from cardiofm.evaluate.tables.throughput import throughput
 from cardiofm.signals import CheckpointError, InputSpec, Window
 
 SPEC = InputSpec()
@@ -298,6 +300,34 @@ def test_a_peer_without_its_weights_is_no_row() -> None:
             peers.named([bad])
     with pytest.raises(CheckpointError, match="anyppg needs a checkout of its code: --repo"):
         peers.here(["anyppg=w.pt"], [], SPEC)
+
+
+def test_the_page_of_peers_names_every_one() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "peers.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(peers.PEERS)
+
+
+def test_the_section_of_speed_has_a_row_for_each_system() -> None:
+    def row(what: str, model: str, backend: str, threads: int, batch: int, value: float) -> dict[str, object]:
+        names = {"what": what, "model": model, "backend": backend, "threads": threads, "batch": batch}
+        return names | {"value": value, "ratio": value / 100}
+
+    result = {
+        "rounds": 3, "hardware": "a processor", "command": "c", "model": {"name": "base", "sha256": "ab" * 32},
+        "memory_mib": {"neurokit2": 250.0, "model extract": 400.0, "openecg extract": 300.4},
+        "systems": {
+            "model": {"meaning": "CardioFM embedding", "numbers": 256, "parameters": 17_090_000},
+            "openecg": {"meaning": "openecg's delineator", "numbers": 128, "parameters": 0},
+        },
+        "absent": {"csfm": "needs a checkout"},
+        "rows": [row("clean + peaks", "neurokit2", "numpy", 1, 1, 100.0)]
+        + [row("extract", name, "", n, 16, 10.0 * n) for name in ("model", "openecg") for n in (1, 2)],
+    }  # fmt: skip
+    text = "\n".join(throughput(result))
+    assert "| CardioFM | 256 | 17.09 M | 10.0 | 20.0 | 400 MiB |" in text
+    assert "| openecg's delineator | 128 | – | 10.0 | 20.0 | 300 MiB |" in text
+    assert "Not here: csfm: needs a checkout." in text
+    assert "batch 128" not in text  # ours were not asked for
 
 
 def test_openecg_reads_the_ecg_alone_whatever_its_scale(windows: list[Window]) -> None:
