@@ -1,4 +1,4 @@
-"""A Record to a file that `cardiofm.data.readers.read` reads back: `.hea` (WFDB), `.parquet`, `.npz`, `.csv`.
+"""A Record to a file that `cardiofm.data.readers.read` reads back: `.hea` (WFDB), `.parquet`, `.npz`, `.csv`, `.edf`.
 
 Values, units, rates and start times survive; nothing is resampled. The record's notes ("simulated") survive, too, but
 not in CSV, which has no place for them. A channel that ends before the other gets trailing NaN in WFDB and CSV. Records
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.data.readers import channels
+from cardiofm.data.write_edf import write_edf
 from cardiofm.signals import Record, Signal, SignalError
 
 PIECE_S = 600.0
@@ -44,7 +45,7 @@ def write(record: Record, path: str | Path) -> None:
     (500.0, 125.0, True)
     """
     path = Path(path)
-    writers = {".hea": _wfdb, ".parquet": _parquet, ".npz": _npz, ".csv": _csv}
+    writers = {".hea": _wfdb, ".parquet": _parquet, ".npz": _npz, ".csv": _csv, ".edf": write_edf}
     if path.suffix.lower() not in writers:
         raise SignalError(f"the output must end in {', '.join(writers)}, found {path.name!r}; change its name")
     if not path.parent.is_dir():

@@ -1,0 +1,1 @@
+"""Codes to bytes and back: entropy coding, the classical layers on top of it, and the container."""

@@ -1,0 +1,210 @@
+"""What a chunk stores at a rate: how many bits go to codes, how many to the classical layer, and which codes.
+
+The price of a bit is searched until the codes take what they may. Several shares are tried; the one whose drawing is
+nearest to the signal is kept, so no rate is worse than the classical layer alone but for a bit or two.
+Shapes: W windows, C channels (ecg, ppg), N samples of a chunk's grid, T blocks of a window, S tokens of a block,
+E code width, n samples of the channel's own clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiofm.codec import wavelet
+from cardiofm.codec.arithmetic import Counter
+from cardiofm.codec.layers import LEFT, MEAN, SIGNAL, Clock, Codes, Given, Layers, layers
+from cardiofm.codec.past import BASIS, OCTAVE
+from cardiofm.codec.prior import CLASSES, UNIT, Tables
+from cardiofm.data.usable import MIN_S
+from cardiofm.data.windows import flat, window_at
+from cardiofm.model.encoded import Backend
+from cardiofm.signals import MODALITIES, InputSpec, Record
+
+LOW = 96.0  # bit/s a channel, up to which codes have all or nothing
+CODES = (96.0, 48.0)  # bit/s of codes that are tried where more is to be had
+TRIES = 6  # of the price of a bit
+FILLED = 0.97  # of a budget: near enough
+START = (2.0, 38.0)  # octaves of price at so many bit/s
+COARSE = OCTAVE // 2  # steps of the classical layer to an octave
+
+
+@dataclass
+class Piece:
+    """One channel of a chunk as it is to be stored."""
+
+    tables: Tables
+    clock: Clock
+    given: Given
+    signal_N: NDArray[np.float64]  # in the chunk's spread about its mean; a line over gaps
+    known_N: NDArray[np.bool_]
+    seconds: float  # known
+
+
+def code_rates(bits_per_second: float) -> tuple[float, ...]:
+    """Which bit/s of codes are tried at a rate; 0 leaves all to the classical layer.
+
+    >>> code_rates(64.0), code_rates(256.0)
+    ((64.0, 0.0), (96.0, 48.0, 0.0))
+    """
+    return (bits_per_second, 0.0) if bits_per_second <= LOW else (*CODES, 0.0)
+
+
+def piece(record: Record, modality: str, tables: Tables, clock: Clock, spec: InputSpec, lossless: bool) -> Piece | None:
+    """A channel of a chunk; None where less than 1 s of it is known."""
+    signal = record.signal(modality)
+    if signal is None:
+        return None
+    own_n = _own(record, modality, clock, spec)
+    known_n = np.isfinite(own_n) if lossless else np.isfinite(own_n) & ~flat(own_n, clock.fs_hz)
+    windows = [window_at(record, spec, clock.from_s + w * spec.window_s) for w in range(clock.windows)]
+    c = MODALITIES.index(modality)
+    values_N = np.concatenate([w.values[c] for w in windows]).astype(np.float64)
+    seen_N = np.concatenate([w.valid[c] for w in windows])
+    if not lossless:
+        known_n = _without_slivers(known_n, clock, spec)
+    known_N = clock.known(known_n, spec)
+    if not known_N.any() and not lossless:
+        return None
+    use_N = known_N & seen_N
+    line_N = _line(values_N, use_N if use_N.any() else known_N)
+    given, signal_N = _normalised(line_N, known_N, known_n, tables, spec)
+    given.exact_n = own_n if lossless else None
+    return Piece(tables, clock, given, signal_N, known_N, known_n.sum() / clock.fs_hz)
+
+
+def _own(record: Record, modality: str, clock: Clock, spec: InputSpec) -> NDArray[np.float32]:
+    """The channel's own samples in the chunk."""
+    signal = record.signal(modality)
+    assert signal is not None
+    first = clock.first()
+    last = min(first + clock.count(spec), len(signal.samples))
+    part = np.asarray(signal.samples[first:last], np.float32)
+    return -part if signal.inverted else part
+
+
+def _without_slivers(known_n: NDArray[np.bool_], clock: Clock, spec: InputSpec) -> NDArray[np.bool_]:
+    """Windows with less than `MIN_S` of a channel have none of it."""
+    known_WN = clock.known(known_n, spec).reshape(clock.windows, -1)
+    at = clock.position(spec)[:: spec.samples]
+    out = known_n.copy()
+    for w in np.flatnonzero(known_WN.sum(1) < MIN_S * spec.fs_hz):
+        end = at[w] + spec.window_s * clock.fs_hz
+        out[max(0, math.ceil(at[w] - 1e-6)) : max(0, math.ceil(end - 1e-6))] = False
+    return out
+
+
+def _line(values_N: NDArray[np.float64], known_N: NDArray[np.bool_]) -> NDArray[np.float64]:
+    at = np.flatnonzero(known_N)
+    return np.interp(np.arange(len(values_N)), at, values_N[at]) if len(at) else np.zeros(len(values_N))
+
+
+def _normalised(
+    line_N: NDArray[np.float64],
+    known_N: NDArray[np.bool_],
+    known_n: NDArray[np.bool_],
+    tables: Tables,
+    spec: InputSpec,
+) -> tuple[Given, NDArray[np.float64]]:
+    """What the codes of a channel aim at, each window about its own mean in its own spread."""
+    some_N = line_N[known_N] if known_N.any() else line_N
+    spread = round(OCTAVE * math.log2(max(float(some_N.std()), 1e-12)))
+    scale = 2.0 ** (spread / OCTAVE)
+    mean = round(MEAN * float(some_N.mean()) / scale)
+    given = Given(known_n, spread, mean)
+    signal_N = line_N / scale - mean / MEAN
+    aims = []
+    for x_N, k_N in zip(signal_N.reshape(-1, spec.samples), known_N.reshape(-1, spec.samples), strict=True):
+        own_N = x_N[k_N] if k_N.any() else x_N
+        given.window_spread.append(round(OCTAVE * math.log2(min(max(float(own_N.std()), 2.0**-20), 2.0**20))))
+        given.window_mean.append(round(MEAN * float(own_N.mean())))
+        z_N = (x_N - given.window_mean[-1] / MEAN) * 2.0 ** (-given.window_spread[-1] / OCTAVE)
+        latent_TF = z_N.reshape(-1, tables.basis.shape[1]) @ tables.basis.T / BASIS
+        aims.append(np.rint(UNIT * latent_TF).reshape(len(latent_TF), tables.group, -1))
+    given.aims = np.stack(aims)
+    return given, signal_N
+
+
+def bits(piece: Piece, given: Given, spec: InputSpec) -> float:
+    """What a channel would take, its exact samples left out."""
+    counter = Counter()
+    layers(counter, piece.tables, piece.clock, spec, replace(given, exact_n=None))
+    return counter.bits
+
+
+def codes_at(piece: Piece, budget: float, spec: InputSpec) -> tuple[Given, Layers | None, float]:
+    """The codes that a budget pays for, what is stored with them, and the bits of all that; no codes for no budget."""
+    found = _codes_at(piece, budget, spec) if budget > 0 else None
+    return found or (piece.given, None, bits(piece, piece.given, spec))
+
+
+def _codes_at(piece: Piece, budget: float, spec: InputSpec) -> tuple[Given, Layers, float] | None:
+    rate = budget / max(piece.seconds, 1.0)
+    octave, best = START[0] - 2.05 * math.log2(max(rate, 1.0) / START[1]) - 3.0, None
+    low, high = -14.0, 10.0
+    for _ in range(TRIES):
+        octave = min(max(octave, low), high)
+        counter = Counter()
+        klass = min(max(round(-octave) + 2, 0), CLASSES - 1)
+        given = replace(piece.given, price=2.0**octave * UNIT * UNIT, price_class=klass, exact_n=None)
+        stored = layers(counter, piece.tables, piece.clock, spec, given)
+        if counter.bits <= budget:
+            if best is None or counter.bits > best[2]:
+                best = given, stored, counter.bits
+            high = octave
+            if counter.bits >= FILLED * budget:
+                break
+        else:
+            low = octave
+        step = 2.05 * math.log2(counter.bits / (0.993 * budget))
+        octave = octave + step if low < octave + step < high else (low + high) / 2
+    return best
+
+
+def drawn(
+    backend: Backend, codes: tuple[Codes | None, Codes | None], windows: int, spec: InputSpec, levels: int
+) -> NDArray[np.float64]:
+    """What the network makes of codes, `(C, N)` in each chunk's spread about its mean; 0 for a channel without."""
+    if codes[0] is None and codes[1] is None:
+        return np.zeros((2, windows * spec.samples))
+    codes_WCSQ = np.zeros((windows, 2, spec.tokens, levels), np.int64)
+    depth_WCS = np.zeros((windows, 2, spec.tokens), np.int64)
+    coded_WCS = np.zeros((windows, 2, spec.tokens), bool)
+    for c, one in enumerate(codes):
+        if one is not None:
+            codes_WCSQ[:, c], depth_WCS[:, c], coded_WCS[:, c] = one.codes, one.depth, one.coded
+    out = np.zeros((windows, 2, spec.samples))
+    for kind in {tuple(k) for k in coded_WCS.any(-1)}:
+        at = np.flatnonzero((coded_WCS.any(-1) == kind).all(-1)) if any(kind) else []
+        for first in range(0, len(at), 16):
+            some = at[first : first + 16]
+            out[some] = backend.decode(codes_WCSQ[some], depth_WCS[some], coded_WCS[some])
+    for c, one in enumerate(codes):
+        if one is not None:
+            out[:, c] = out[:, c] * 2.0 ** (one.spread[:, None] / OCTAVE) + one.mean[:, None] / MEAN
+    return out.transpose(1, 0, 2).reshape(2, -1)
+
+
+def with_bands(
+    piece: Piece, given: Given, drawn_N: NDArray[np.float64], left: float
+) -> tuple[Given, NDArray[np.float64]]:
+    """The same with the classical layer in `left` bits, and the whole drawing `(N,)`."""
+    if left <= 0:
+        return given, drawn_N
+    kind = SIGNAL if given.price is None else LEFT
+    counts = piece.tables.waves[kind]
+    waves = wavelet.spectrum(np.where(piece.known_N, piece.signal_N - drawn_N, 0.0) if kind else piece.signal_N)
+    step = wavelet.finest(waves, counts, left, COARSE)
+    bands = wavelet.quantised(waves, 2.0 ** (step / COARSE))
+    if not any(band.any() for band in bands):
+        return given, drawn_N
+    made_N = drawn_N + wavelet.waveform(bands, 2.0 ** (step / COARSE), len(drawn_N))
+    return replace(given, bands=bands, step=step), made_N
+
+
+def of_bands(one: Layers, samples: int) -> NDArray[np.float64] | float:
+    """The waveform of the classical layer, in the chunk's spread; 0 where there is none."""
+    return 0.0 if one.bands is None else wavelet.waveform(one.bands, 2.0 ** (one.step / COARSE), samples)

@@ -1,0 +1,283 @@
+"""The codec: rates are kept in real bytes, recordings come back on their clocks, and damage is never silent."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cardiofm.codec import exact, past, prior, recording, wavelet
+from cardiofm.codec.arithmetic import NUMBER, Bits, Counter, Reader, Writer, flat, number
+from cardiofm.codec.prior import Tables
+from cardiofm.codec.recording import Codec
+from cardiofm.codec.tokens import DEEPER, Blocks
+from cardiofm.data.simulate import simulate
+from cardiofm.pipeline import Model, load
+from cardiofm.signals import CheckpointError, Record, SignalError
+from cardiofm.train.prior import untrained
+
+
+@pytest.fixture(scope="module")
+def folder(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small network with a prior that knows nothing yet."""
+    where = tmp_path_factory.mktemp("codec") / "micro"
+    shutil.copytree(micro, where)
+    prior.save(where, untrained(where))
+    return where
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return load(folder, "torch")
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    """34 s of both channels; the PPG starts late, the ECG has a gap."""
+    made = simulate(34, fs_ecg_hz=250, fs_ppg_hz=125, seed=5, ecg_noise_mv=0.01, ppg_noise=0.01).record
+    assert made.ecg is not None
+    assert made.ppg is not None
+    ecg = made.ecg.values.copy()
+    ecg[3000:4000] = np.nan
+    return replace(made, ecg=replace(made.ecg, samples=ecg), ppg=replace(made.ppg, start_s=0.3))
+
+
+@pytest.fixture
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "WINDOWS", 1)
+
+
+def values(record: Record, modality: str) -> np.ndarray:
+    signal = record.signal(modality)
+    assert signal is not None
+    return signal.values
+
+
+@pytest.mark.parametrize("bps", [32.0, 300.0])
+def test_a_rate_is_kept_and_clocks_units_and_gaps_come_back(model: Model, record: Record, bps: float) -> None:
+    parts = list(model.codec().encode(record, bps))
+    known_s = sum(np.isfinite(values(record, m)).sum() / s.fs_hz for m in record.present if (s := record.signal(m)))
+    assert 0.8 * bps < 8 * sum(map(len, parts[1:])) / known_s <= bps + 0.3
+    again = model.decode(b"".join(parts))
+    for modality in record.present:
+        a, b = record.signal(modality), again.signal(modality)
+        assert a is not None
+        assert b is not None
+        assert (a.fs_hz, a.start_s, a.unit, a.name) == (b.fs_hz, b.start_s, b.unit, b.name)
+        known = np.isfinite(a.values)
+        assert np.array_equal(np.isfinite(b.values)[4:-4], known[4:-4])
+        both = known & np.isfinite(b.values)
+        assert np.corrcoef(a.values[both], b.values[both])[0, 1] > (0.6 if bps < 100 else 0.98)
+
+
+def test_more_bits_bring_it_nearer(model: Model, record: Record) -> None:
+    errors = []
+    for bps in (24.0, 96.0, 200.0, 400.0):
+        drawn, true = values(model.decode(model.encode(record, bps)), "ecg"), values(record, "ecg")
+        both = np.isfinite(drawn) & np.isfinite(true)
+        errors.append(float(np.square(drawn - true)[both].mean()))
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_lossless_is_bit_for_bit(model: Model, record: Record) -> None:
+    again = model.decode(model.encode(record, 32.0, lossless=True))
+    for modality in record.present:
+        assert np.array_equal(values(again, modality), values(record, modality), equal_nan=True)
+
+
+def test_steps_of_a_converter_are_found_and_pay(model: Model) -> None:
+    ecg = values(simulate(12, fs_ecg_hz=300, fs_ppg_hz=125, seed=2, ecg_noise_mv=0.01).record, "ecg")
+    whole = np.rint(ecg * 1000.0)
+    stepped = (whole / 1000.0).astype(np.float32)
+    found = exact.converter(stepped)
+    assert found is not None
+    assert found.step == pytest.approx(1e-3, rel=1e-4)
+    sizes = []
+    for samples in (stepped, ecg):
+        one = Record.from_arrays(ecg=(samples, 300.0))
+        data = model.encode(one, 32.0, lossless=True)
+        assert np.array_equal(values(model.decode(data), "ecg"), samples)
+        sizes.append(len(data))
+    assert sizes[0] < 0.5 * sizes[1]
+    assert sizes[0] < 12 * 300  # bytes: less than 8 bits a sample
+
+
+def test_a_stretch_is_that_part_of_the_whole(model: Model, record: Record, short_chunks: None) -> None:
+    data = model.encode(record, 64.0)
+    whole, part = model.decode(data), model.decode(data, 12.0, 18.0)
+    for modality in record.present:
+        a, b = whole.crop(12.0, 18.0).signal(modality), part.signal(modality)
+        assert a is not None
+        assert b is not None
+        assert a.start_s == pytest.approx(b.start_s)
+        np.testing.assert_allclose(a.values, b.values, atol=1e-4)
+
+
+def test_a_growing_recording_is_continued(model: Model, record: Record, short_chunks: None) -> None:
+    codec = model.codec()
+    first = b"".join(codec.encode(record.crop(0, 20), 64.0))
+    both = first + b"".join(codec.encode(record, 64.0, after=first))
+    assert len(values(model.decode(both), "ecg")) == len(values(record, "ecg"))
+    other = replace(record, ppg=None)
+    with pytest.raises(SignalError, match="continued only by its own recording"):
+        list(codec.encode(other, 64.0, after=first))
+
+
+@pytest.fixture(scope="module")
+def stored(model: Model, record: Record) -> tuple[bytes, list[int], Record]:
+    """A file of four chunks, where they begin, and the record that it decodes to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "WINDOWS", 1)
+        parts = list(model.codec().encode(record, 40.0))
+    data = b"".join(parts)
+    starts = [len(b"".join(parts[:k])) for k in range(1, len(parts) + 1)]
+    return data, starts, model.decode(data)
+
+
+@given(at=st.integers(0, 10_000), flip=st.integers(0, 255))
+@settings(max_examples=25, deadline=None)
+def test_damage_is_an_error_or_leaves_the_intact_chunks(
+    model: Model, stored: tuple[bytes, list[int], Record], at: int, flip: int
+) -> None:
+    """`flip` 0: the file is cut there."""
+    data, starts, whole = stored
+    at %= len(data)
+    broken = data[:at] if flip == 0 else data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+    kept = [k for k in range(len(starts) - 1) if (starts[k + 1] <= at or (flip and starts[k] > at))]
+    if at < starts[0] or not kept:
+        with pytest.raises(SignalError):
+            model.decode(broken)
+        return
+    again = model.decode(broken)
+    ecg, true = again.ecg, whole.ecg
+    assert true is not None
+    if ecg is None:
+        return
+    first = round((ecg.start_s - true.start_s) * 250)
+    for k in range(len(starts) - 1):
+        inside = slice(2500 * k + 20, 2500 * (k + 1) - 20)
+        found, wanted = np.full(len(true.values), np.nan, np.float32), true.values[inside]
+        found[first : first + len(ecg.values)] = ecg.values
+        if k in kept:
+            np.testing.assert_allclose(found[inside], wanted, atol=1e-4)
+        else:
+            assert np.isnan(found[inside]).all()
+    if at != len(data) and (flip or at not in starts):
+        assert any("damaged" in note for note in again.notes)
+
+
+def test_another_model_says_so(model: Model, record: Record) -> None:
+    data = model.encode(record.crop(0, 10), 64.0)
+    codec = model.codec()
+    other = Codec(codec.name, codec.spec, replace(codec.prior, model="ff" * 16), codec.backend)
+    with pytest.raises(CheckpointError, match="must be decoded by the model that coded it"):
+        other.decode(data)
+
+
+def test_a_folder_without_a_prior_says_how_to_make_one(micro: Path, record: Record) -> None:
+    with pytest.raises(CheckpointError, match=r"must hold prior\.safetensors"):
+        load(micro, "torch").encode(record)
+
+
+def test_a_prior_of_other_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(folder, tmp_path / "other")
+    path = tmp_path / "other" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["quantizer.0.codebook_QRE"] = tensors["quantizer.0.codebook_QRE"] * np.float16(2)
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match="must belong to"):
+        prior.load(tmp_path / "other")
+
+
+def test_nothing_is_refused(model: Model) -> None:
+    with pytest.raises(SignalError, match="must hold 1 s of signal"):
+        model.encode(Record.from_arrays(ecg=(np.full(5000, np.nan), 250.0)))
+    with pytest.raises(SignalError, match="at least 1 s"):
+        model.encode(Record.from_arrays(ecg=(np.zeros(100), 250.0)))
+    with pytest.raises(SignalError, match="above 0"):
+        model.encode(Record.from_arrays(ecg=(np.zeros(1000), 250.0)), 0.0)
+    with pytest.raises(SignalError, match="whole chunk of that stretch"):
+        model.decode(model.encode(simulate(12, fs_ecg_hz=250, fs_ppg_hz=250, seed=1).record, 64.0), 500.0, 510.0)
+
+
+def whole_tables() -> Tables:
+    """Tables of whole numbers that no library's cosine or random numbers have touched."""
+
+    def pattern(*shape: int) -> np.ndarray:
+        n = int(np.prod(shape))
+        return np.array([(k * k * 7919 + k * 104729) % 1021 - 510 for k in range(n)], np.float64).reshape(shape)
+
+    return Tables(
+        pattern(3, 2, 16, 4), pattern(20, 100) * 2, pattern(2, 3, 16) + 511, np.full(3, 180.0),
+        np.full((prior.CLASSES, 2, DEEPER), 2), flat(1), np.zeros((2, 2, 1), np.int64),
+    )  # fmt: skip
+
+
+def test_chances_are_the_same_on_every_machine() -> None:
+    """Bytes that are no file of ours decode to something: the same everywhere, or files would not travel."""
+    data = b"".join(hashlib.sha256(bytes([k])).digest() for k in range(40))
+    blocks, reader = Blocks(whole_tables(), 3), Reader(data)
+    found = [blocks.code(reader) for _ in range(60)]
+    digest = hashlib.sha256()
+    for block in found:
+        digest.update(block.codes.astype("<i4").tobytes() + block.plain.astype("<i4").tobytes())
+    assert np.std([block.depth.sum() for block in found]) > 0
+    assert digest.hexdigest()[:16] == "4847b0e9ee5ce583"
+
+
+def test_the_past_hears_a_heart_that_repeats_itself() -> None:
+    """A pulse every 0.8 s: once it is known, what comes next is expected, and codes become cheap."""
+    tables, counter = whole_tables(), Counter()
+    writing = Blocks(tables, 3)
+    aims = [tables.book[0, :, 3 + k % 2][[0, 1, 1, 1, 1]] for k in range(40)]
+    spent = []
+    for aim in aims:
+        before = counter.bits
+        block = writing.code(counter, aim, 1.0)
+        assert block.depth[0] > 0
+        spent.append((counter.bits - before) / block.depth.sum())
+    assert np.mean(spent[-10:]) < 0.5 * np.mean(spent[:4])
+
+
+def test_exponents_are_powers_of_two() -> None:
+    np.testing.assert_allclose(past.POWER[:-1], 2.0**20 * 2.0 ** (-np.arange(1280) / 64), atol=1.0)
+    np.testing.assert_allclose([past.ratio(k) for k in range(-40, 41)], 65536 * 2.0 ** (np.arange(-40, 41) / 8), atol=1)
+
+
+@given(st.lists(st.integers(-(2**33), 2**33), max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_whole_numbers_come_back(wanted: list[int]) -> None:
+    writer, bits = Writer(), Bits(flat(NUMBER))
+    for value in wanted:
+        number(writer, bits, 0, value)
+    reader, bits = Reader(writer.bytes()), Bits(flat(NUMBER))
+    assert [number(reader, bits, 0) for _ in wanted] == wanted
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**31), st.floats(0.01, 200.0))
+@settings(max_examples=30, deadline=None)
+def test_bands_come_back_and_their_length_is_known(samples: int, seed: int, step: float) -> None:
+    x = np.random.default_rng(seed).standard_normal(samples).cumsum()
+    bands = wavelet.quantised(wavelet.spectrum(x), step)
+    counter, writer, counts = Counter(), Writer(), flat(wavelet.SLOTS)
+    wavelet.code(counter, Bits(counts), samples, bands)
+    wavelet.code(writer, Bits(counts), samples, bands)
+    again = wavelet.code(Reader(writer.bytes()), Bits(counts), samples)
+    assert all(np.array_equal(a, b) for a, b in zip(again, bands, strict=True))
+    assert counter.bits <= 8 * len(writer.bytes()) + 33
+    assert wavelet.length(bands, counts) == pytest.approx(counter.bits, rel=0.1, abs=40)
+
+
+def test_floats_are_ordered() -> None:
+    x = np.array([-np.inf, -1.5, -1e-40, -0.0, 0.0, 1e-40, 2.5, np.inf, np.nan], np.float32)
+    whole = exact.ordered(x)
+    assert (np.diff(whole) > 0).all()
+    assert exact.unordered(whole).tobytes() == x.tobytes()
