@@ -93,3 +93,14 @@ def test_tops_are_apart_and_the_highest_wins() -> None:
     x[[10, 14, 40, 44]] = 0.5, 0.9, 0.8, 0.6
     assert tops(x, 0.3, 6).tolist() == [14, 40]
     assert tops(x, 0.85, 6).tolist() == [14]
+
+
+def test_a_wave_at_the_very_end_of_the_signal_is_cut(events: np.ndarray) -> None:
+    end_s = events[4, ECG_EVENTS.index("t_end")]
+    for beyond_s, cut in ((0.03, True), (0.08, False)):
+        valid = np.ones((2, round(10 * FS_HZ)), bool)
+        valid[:, round((end_s + beyond_s) * FS_HZ) :] = False
+        ecg, _ = located(said(events, 0.0, valid=valid))
+        last = int(np.abs(ecg.at_s[:, R] - events[4, R]).argmin())
+        assert bool(ecg.cut[last, ECG_EVENTS.index("t_end")]) is cut
+        assert not ecg.cut[last, ECG_EVENTS.index("qrs_offset")]

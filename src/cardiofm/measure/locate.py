@@ -26,6 +26,7 @@ REFRACTORY_S = {R: 0.2, FOOT: 0.25}  # no two anchors of a window are closer
 AROUND_S = {R: 0.04, FOOT: 0.06}  # of the anchor: where its beat's reaches are averaged
 SEARCH_S = (0.04, 0.12)  # about the reach: a top counts less the further off it lies, in units between these two
 FLOOR_S = 0.0015  # no estimate is believed to be better than this
+_BEYOND_S = {"p_onset": -0.05, "t_end": 0.05}  # known there, or the wave may go on beyond what can be seen
 _FAINT = 0.04  # a chance below it is no top
 _BROADER = 0.3  # expected error per second of excess width: heads learn events weighted up, and say chances too broad
 
@@ -109,7 +110,7 @@ def _points(out: HeadOutputs, events: slice, anchor: int, valid_N: Bools) -> Poi
         apart_BK.astype(np.float32),
         height_BK.astype(np.float32),
         height_BK.astype(np.float32),
-        ~_known(place_BK, valid_N),
+        ~(_known(place_BK, valid_N) & _known(place_BK + _beyond_s(events) * fs_hz, valid_N)),
     )
 
 
@@ -166,6 +167,11 @@ def _soft_argmax(
     sd_B = np.sqrt(_BROADER**2 * np.maximum(width_B - bump_s**2, 0) + FLOOR_S**2) / np.clip(height_B, 0.05, 1)
     place_B = np.where(height_B > _FAINT, place_B, np.nan)
     return place_B, sd_B, height_B
+
+
+def _beyond_s(events: slice) -> Floats:
+    """How far beyond each event the signal must be known, in s, `(K,)`."""
+    return np.array([_BEYOND_S.get(name, 0.0) for name in EVENTS[events]])
 
 
 def _known(place_BK: Floats, valid_N: Bools) -> Bools:
