@@ -19,7 +19,7 @@ def finetune(
     task: Annotated[str, typer.Option(help="classification, regression, or multilabel (labels joined by ;).")],
     data_root: Annotated[Path, typer.Option(help="The folder that the column record starts from.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The head's folder.")],
-    head: Annotated[str, typer.Option(help="linear, boosted, fused or attention.")] = "linear",
+    head: Annotated[str, typer.Option(help="linear, boosted, fused, attention or fused-attention.")] = "linear",
     tune: Annotated[str, typer.Option(help="Also the encoder: none, lora or full.")] = "none",
     label: Annotated[str, typer.Option(metavar="COLUMN", help="The column of the label.")] = "label",
     last: Annotated[float | None, typer.Option(metavar="S", help="Look only at the last seconds.")] = None,

@@ -28,7 +28,7 @@ from cardiofm.signals import MODALITIES, CheckpointError, Record
 
 FORMAT = 1
 ABOUT, WEIGHTS, TUNED = "head.json", "head.safetensors", "tuned.safetensors"
-FORMS = ("linear", "boosted", "fused", "attention")
+FORMS = ("linear", "boosted", "fused", "attention", "fused-attention")
 Tune = Literal["none", "lora", "full"]
 
 

@@ -1,4 +1,4 @@
-"""What predicts, with numpy alone: a linear map, boosted trees, attention over windows, and mixtures of the first two.
+"""What predicts, with numpy alone: a linear map, attention over windows, boosted trees, and mixtures with these.
 
 Shapes: R records, W windows, D numbers, H hidden numbers of the attention, L outputs.
 """
@@ -73,7 +73,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a head is made of: a linear map, trees, attention, or the mean of the first two, weighted by `share`."""
+    """What a head is made of: a linear map, attention or trees; or the mean of trees and one of the others."""
 
     linear: Linear | None = None
     linear_of: Numbers = "embedding"
@@ -84,10 +84,10 @@ class Parts:
 
     def raw(self, seen: Sequence[Seen]) -> Floats:
         """Log-odds, or the value of a regression, `(R, L)`."""
-        if self.attention is not None:
-            return self.attention.raw(seen)
         found = []
-        if self.linear is not None:
+        if self.attention is not None:
+            found.append(self.attention.raw(seen))
+        elif self.linear is not None:
             found.append(self.linear.raw(numbers(seen, self.linear_of)))
         if self.trees is not None:
             found.append(self.trees.totals(numbers(seen, self.trees_of)))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.heads.calibration import Calibration
-from cardiofm.heads.head import About, Head
+from cardiofm.heads.head import FORMS, About, Head
 from cardiofm.heads.labels import Example, Kind, parts, target
 from cardiofm.heads.learn.fit import Data, boosted_on_hand_crafted, fit
 from cardiofm.heads.learn.gather import Progress, Tell, gather, silent
@@ -26,7 +26,6 @@ from cardiofm.measure.features import NAMES
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES, CheckpointError, SignalError
 
-FORMS = ("linear", "boosted", "fused", "attention")
 TUNES = ("none", "lora", "full")
 NEEDED = 0.95  # of the recordings must have a channel, that the head may ask for it
 

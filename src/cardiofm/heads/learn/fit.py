@@ -6,7 +6,7 @@ L outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,24 +55,25 @@ def fit(
     threshold: float | str = 0.5,
     crafted: Trees | None = None,
 ) -> Learned:
-    """A head of a form: "linear", "boosted", "fused" (linear and trees on the hand-crafted numbers) or "attention".
+    """A head of a form: "linear", "boosted", "attention"; "fused" and "fused-attention": with trees on the hand-crafted
+    numbers beside the linear map and the attention.
 
     `threshold`: from which probability on a label is given, or "f1": half of the best F1 on the validation patients,
     which for right probabilities is where F1 is best (Lipton et al., ECML 2014). `crafted`: trees on the hand-crafted
     numbers, where they are grown already.
     """
     kind = probe_kind(data.goal)
-    if form == "attention":
+    if form == "boosted":
+        return _finished(data, kind, Parts(trees=_trees(data, kind, "both"), trees_of="both"), threshold)
+    parts = Parts(linear=_linear(data, kind, linear_of), linear_of=linear_of)
+    if form.endswith("attention"):
         from cardiofm.heads.learn.attention import attention
 
-        start = _linear(data, kind, "embedding")
+        start = parts.linear if linear_of == "embedding" else _linear(data, kind, "embedding")
+        assert start is not None
         parts = Parts(attention=attention(data, kind, start))
-    elif form == "boosted":
-        parts = Parts(trees=_trees(data, kind, "both"), trees_of="both")
-    else:
-        parts = Parts(linear=_linear(data, kind, linear_of), linear_of=linear_of)
-        if form == "fused":
-            parts = _fused(data, kind, parts, crafted or _trees(data, kind, "hand-crafted"))
+    if form.startswith("fused"):
+        parts = _fused(data, kind, parts, crafted or _trees(data, kind, "hand-crafted"))
     return _finished(data, kind, parts, threshold)
 
 
@@ -143,7 +144,7 @@ def trees_of(fitted: Pipeline) -> Trees:
 def _fused(data: Data, kind: probes.Kind, parts: Parts, trees: Trees) -> Parts:
     """The share of the trees that the validation patients like best."""
     seen, y = data.rows("valid")
-    mixed = [Parts(parts.linear, parts.linear_of, trees, "hand-crafted", share=share) for share in SHARES]
+    mixed = [replace(parts, trees=trees, trees_of="hand-crafted", share=share) for share in SHARES]
     plain = Calibration(link_of(kind), (1.0,), (0.0,))
     return min(mixed, key=lambda one: _loss(plain(one.raw(seen)), y, kind))
 

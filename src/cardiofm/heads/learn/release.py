@@ -38,6 +38,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardio
 _FOLDS = {8: "valid", 9: "test"}  # of ptb-xl; 1 to 7 train, 10 is sealed
 _SEALED = 10
 _FORMS: tuple[dict[str, Any], ...] = ({"form": "linear"}, {"form": "linear", "linear_of": "both"}, {"form": "fused"})
+_OF_WINDOWS: tuple[dict[str, Any], ...] = ({"form": "attention"}, {"form": "fused-attention"})
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def release(
     goal = target(labelled, plan.kind, plan.classes)
     data = Data([seen[k] for k in rows], goal, np.asarray(parts(labelled, goal)))
     trees = boosted_on_hand_crafted(data, plan.threshold).parts.trees
-    plans = [replace(plan, **form) for form in _FORMS]
+    several = max(len(s.known) for s in seen) > 1
+    plans = [replace(plan, **form) for form in (*_FORMS, *(_OF_WINDOWS if several else ()))]
     losses = {p: fit(data, p.form, p.linear_of, p.threshold, trees).loss for p in plans}
     head = made(labelled, data, min(plans, key=lambda p: losses[p]), model)
     head.save(out / plan.name)
