@@ -17,12 +17,13 @@ from sklearn.preprocessing import StandardScaler
 
 from cardiofm.data.simulate import simulate
 from cardiofm.evaluate import run
+from cardiofm.evaluate.extractors.crafted import hand_crafted
 from cardiofm.evaluate.extractors.own import embedding
 from cardiofm.evaluate.mcmed import benchmark, probe, stand_in
 from cardiofm.evaluate.mcmed.labels import Task, tasks
 from cardiofm.evaluate.mcmed.visits import Visit, folder, load, visits
 from cardiofm.pipeline import load as load_model
-from cardiofm.signals import SignalError
+from cardiofm.signals import InputSpec, SignalError
 
 FEW = probe.Protocol(shares=(1.0, 0.5), runs=2, alphas=(1e-3, 1.0, 1e3), cs=(1e-3, 1.0))
 ROWS = {"train": np.arange(120), "valid": np.arange(120, 180), "test": np.arange(180, 300)}
@@ -104,11 +105,12 @@ def test_figures_of_a_stand_in_are_not_shown(
 
 def test_features_are_kept_and_are_the_mean_of_what_embed_gives(place: Path, micro: Path, tmp_path: Path) -> None:
     model = load_model(micro, backend="torch", threads=1)
-    make = {"model": embedding(model, run.checkpoint(str(micro))["sha256"]), "hand-crafted": _hand_crafted(model.spec)}
-    chosen = visits(place)[:2]
+    make = {"model": embedding(model, run.checkpoint(str(micro))["sha256"]), "hand-crafted": hand_crafted(model.spec)}
+    chosen = [Visit("123456", "lost", "train"), *visits(place)[:2]]
     cohort = benchmark.read(chosen, place, 10.0, model.spec, make, tmp_path)
-    assert cohort.simulated
-    record = load(chosen[1], place, 10.0)
+    assert cohort.visits == chosen[1:]
+    assert (cohort.refused, cohort.windows, cohort.simulated) == (1, 2, True)
+    record = load(chosen[2], place, 10.0)
     for setting, part in {
         "both": record,
         "ecg": replace(record, ppg=None),
@@ -123,12 +125,6 @@ def test_features_are_kept_and_are_the_mean_of_what_embed_gives(place: Path, mic
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
     assert again.sha256 == cohort.sha256
     np.testing.assert_array_equal(again.features["model", "both"], cohort.features["model", "both"])
-
-
-def _hand_crafted(spec: Any) -> Any:
-    from cardiofm.evaluate.extractors.crafted import hand_crafted
-
-    return hand_crafted(spec)
 
 
 def test_the_two_channels_of_a_visit_are_on_one_clock(place: Path) -> None:
@@ -261,14 +257,14 @@ def test_the_list_of_the_papers_visits_is_read_without_running_it(copy: Path) ->
         visits(copy)
 
 
-def test_a_visit_with_less_than_the_segment_is_refused(place: Path, micro: Path, tmp_path: Path) -> None:
+def test_a_visit_with_less_than_the_segment_is_refused(place: Path, tmp_path: Path) -> None:
     visit = visits(place)[0]
     with pytest.raises(SignalError, match="must have 600 s of both channels, found"):
         load(visit, place)
     with pytest.raises(SignalError, match="must exist, found no such file"):
         load(Visit("123456", "p", "train"), place)
-    with pytest.raises(SignalError, match="found none"):
-        benchmark.read([visit], place, 600.0, load_model(micro, backend="torch").spec, {}, tmp_path)
+    with pytest.raises(SignalError, match=r"visits with 600 s of both channels, found none: visit .* must have 600 s"):
+        benchmark.read([visit], place, 600.0, InputSpec(), {}, tmp_path)
 
 
 def test_a_stand_in_is_never_written_over_anything(copy: Path) -> None:

@@ -51,7 +51,6 @@ PAIRS = {  # what must be better than what; each method with its setting
 }
 STAND_IN = "synthetic stand-in: simulated signals, labels drawn at random; these figures say nothing of MC-MED"
 GROUPS = ("labs", "conditions")  # the mean over their questions is a row, too
-REPEATS = 1000  # of the bootstrap over test patients
 _TOGETHER = 16  # visits, whose windows are computed in one go
 Key = tuple[str, str]  # method, setting
 
@@ -64,7 +63,7 @@ class Cohort:
     features: dict[Key, NDArray[np.float64]]  # (V, D)
     windows: int  # of both channels together
     sha256: str  # of these windows
-    refused: dict[str, str]  # by visit, why
+    refused: int  # visits without enough of both channels
     simulated: bool
 
 
@@ -106,23 +105,16 @@ def read(
     console, digest = Console(stderr=True), hashlib.sha256()
     kept: list[Visit] = []
     means: dict[Key, list[NDArray[np.float64]]] = {(m, s): [] for m in makers for s in ("ecg", "ppg", "both")}
-    refused, windows, simulated = {}, 0, False
+    windows, simulated, reason = 0, False, ""
     for first in range(0, len(chosen), _TOGETHER):
-        records: list[Record] = []
-        for visit in chosen[first : first + _TOGETHER]:
-            try:
-                record = load(visit, place, segment_s)
-                for setting in ("ecg", "ppg"):
-                    next(usable(_part(record, setting), spec, None))
-            except SignalError as error:
-                refused[visit.csn] = str(error)
-                continue
-            records.append(record)
-            kept.append(visit)
-            simulated |= "simulated" in record.notes
+        some = [(visit, _loaded(visit, place, segment_s, spec)) for visit in chosen[first : first + _TOGETHER]]
+        records = [record for _, record in some if isinstance(record, Record)]
+        kept += [visit for visit, record in some if isinstance(record, Record)]
+        reason = next((str(one) for _, one in some if isinstance(one, SignalError)), reason)
+        simulated |= any("simulated" in record.notes for record in records)
         for setting in ("ecg", "ppg", "both") if records else ():
             own = [[w for w, _ in usable(_part(record, setting), spec, None)] for record in records]
-            flat = [w for each in own for w in each]
+            flat = [window for each in own for window in each]
             if setting == "both":
                 windows += len(flat)
                 for window in flat:
@@ -130,10 +122,22 @@ def read(
             for method, make in makers.items():
                 values = np.split(make.kept(flat, cache), np.cumsum([len(each) for each in own])[:-1])
                 means[method, setting] += [_mean(one) for one in values]
-        console.print(f"{min(first + _TOGETHER, len(chosen))} of {len(chosen)} visits read, {len(refused)} refused")
+        done = first + len(some)
+        console.print(f"{done} of {len(chosen)} visits read, {done - len(kept)} of them refused")
     if not kept:
-        raise SignalError(f"MC-MED must have visits with {segment_s:g} s of both channels, found none in {place.name}")
-    return Cohort(kept, _fused(means), windows, digest.hexdigest(), refused, simulated)
+        raise SignalError(f"MC-MED must have visits with {segment_s:g} s of both channels, found none: {reason}")
+    return Cohort(kept, _fused(means), windows, digest.hexdigest(), len(chosen) - len(kept), simulated)
+
+
+def _loaded(visit: Visit, place: Path, segment_s: float, spec: InputSpec) -> Record | SignalError:
+    """The record of a visit; the error where it cannot be read, is too short, or a channel holds nothing."""
+    try:
+        record = load(visit, place, segment_s)
+        for setting in ("ecg", "ppg"):
+            next(usable(_part(record, setting), spec, None))
+    except SignalError as error:
+        return error
+    return record
 
 
 def _part(record: Record, setting: str) -> Record:
@@ -179,12 +183,12 @@ def measured(
         what = {"task": name, "metric": metric_name, "questions": len(own)}
         metric = probe.mean_over(single)
         for (method, setting), answer in said.items():
-            value = scores.scored(metric, y[at], answer, patients, REPEATS)
+            value = scores.scored(metric, y[at], answer, patients, how.repeats)
             parts = zip(how.shares, np.split(answer, len(how.shares), axis=1), strict=True)
             each = {f"{share:g}": round(scores.once(metric, y[at], part), 4) for share, part in parts}
             rows.append(_row(value, **what, method=method, setting=setting) | {"at_shares": each})
         for pair, (a, b) in PAIRS.items():
-            gain = scores.paired(metric, y[at], said[a], said[b], patients, REPEATS)
+            gain = scores.paired(metric, y[at], said[a], said[b], patients, how.repeats)
             differences.append(_row(gain, **what, difference=pair))
     return rows, differences
 
@@ -202,7 +206,7 @@ def _data(cohort: Cohort, place: Path, rows: dict[str, NDArray[np.int64]], segme
         "segment_s": segment_s,
         "windows": cohort.windows,
         "windows_sha256": cohort.sha256,
-        "refused": len(cohort.refused),
+        "refused": cohort.refused,
     }
     if cohort.simulated:
         return {"synthetic stand-in": {"what": STAND_IN} | who}

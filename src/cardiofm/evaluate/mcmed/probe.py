@@ -48,6 +48,7 @@ class Protocol:
     runs: int = 5  # draws of each share
     alphas: tuple[float, ...] = tuple(float(a) for a in np.logspace(-6, 6, 31))  # of the ridge regression
     cs: tuple[float, ...] = tuple(float(c) for c in np.logspace(-4, 4, 25))  # 1 / penalty of the logistic regression
+    repeats: int = 1000  # of the bootstrap over test patients, which is ours
 
     def grid(self, kind: Kind) -> tuple[float, ...]:
         return self.alphas if kind == "regression" else self.cs
@@ -70,7 +71,7 @@ def unanswerable(tasks: list[Task], rows: dict[str, NDArray[np.int64]]) -> dict[
             known = task.y[rows[split]]
             if len(np.unique(known[np.isfinite(known)])) < 2:
                 need = "a yes and a no" if task.kind == "binary" else "two values"
-                found[task.name] = f"{task.name} must have {need} among the {split} visits, found fewer"
+                found.setdefault(task.name, f"{task.name} must have {need} among the {split} visits, found fewer")
     for name in CHOOSER.values():
         if name in found:
             raise SignalError(f"{found[name]}; it chooses the penalties, so take more visits")

@@ -21,7 +21,7 @@ from cardiofm.signals import Signal, SignalError
 
 VISITS = 48
 SEGMENT_S = 20.0  # in the place of ten minutes
-PROTOCOL = Protocol(shares=(1.0, 0.5), runs=1, alphas=(1.0, 1e3), cs=(1e-2, 1.0))  # a few draws show that it runs
+PROTOCOL = Protocol((1.0, 0.5), runs=1, alphas=(1.0, 1e3), cs=(1e-2, 1.0), repeats=100)  # enough to show that it runs
 SHARE = {"train": 0.6, "valid": 0.2, "test": 0.2}
 FS_HZ = {"ecg": 500.0, "ppg": 125.0}
 FIRST = 98_000_101  # CSN
