@@ -82,5 +82,5 @@ def test_other_files_are_refused(data: bytes) -> None:
     "channels", [{}, {"abp": Channel("ABP", "mmHg", 125.0, 0.0)}, {"ecg": Channel("II", "mV", float("nan"), 0.0)}]
 )
 def test_a_header_that_cannot_be_is_refused(channels: dict[str, Channel]) -> None:
-    with pytest.raises(SignalError, match="must hold channels|that can be"):
+    with pytest.raises(SignalError, match=r"must hold channels|that can be"):
         container.header(replace(HEADER, channels=channels).bytes())

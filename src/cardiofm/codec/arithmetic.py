@@ -7,7 +7,7 @@ below 2^53, so that every machine makes the same intervals of them; the range co
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +31,20 @@ class Coder(Protocol):
         ...
 
 
+def _library() -> tuple[Any, Any]:
+    """constriction's models and range coders."""
+    import constriction
+
+    stream: Any = constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
+    return stream.model, stream.queue
+
+
 class Writer:
     """Symbols to bytes."""
 
     def __init__(self) -> None:
-        import constriction
-
-        self._model = constriction.stream.model
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self._model, queue = _library()
+        self._coder = queue.RangeEncoder()
 
     def symbol(self, weights_K: NDArray[np.float64], value: int = -1) -> int:
         self._coder.encode(int(value), self._model.Categorical(weights_K, lazy=True))
@@ -57,11 +63,9 @@ class Reader:
     """Bytes to symbols. Raises SignalError where the bytes cannot be of this model."""
 
     def __init__(self, data: bytes) -> None:
-        import constriction
-
-        self._model = constriction.stream.model
+        self._model, queue = _library()
         words = np.frombuffer(data + bytes(-len(data) % WORD), "<u4").astype(np.uint32)
-        self._coder = constriction.stream.queue.RangeDecoder(np.append(words, np.zeros(2, np.uint32)))
+        self._coder = queue.RangeDecoder(np.append(words, np.zeros(2, np.uint32)))
 
     def symbol(self, weights_K: NDArray[np.float64], value: int = -1) -> int:
         return self._decode(self._model.Categorical(weights_K, lazy=True))
@@ -103,10 +107,9 @@ _BITS: list[object] = []
 def bit(ones: int) -> object:
     """The model of a bit that is 1 in `ones` of `STEPS` cases; made once."""
     if not _BITS:
-        import constriction
-
+        model, _ = _library()
         pairs = np.array([[STEPS - n, n] for n in range(STEPS + 1)], np.float64)
-        _BITS.extend(constriction.stream.model.Categorical(pair, perfect=False) for pair in pairs)
+        _BITS.extend(model.Categorical(pair, perfect=False) for pair in pairs)
     return _BITS[ones]
 
 

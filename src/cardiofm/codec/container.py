@@ -1,4 +1,4 @@
-"""The file: a header, then chunks. Each chunk has its time and its own check sum, so damage costs no more than its chunk.
+"""The file: a header, then chunks. Each chunk has its time and its own check sum, so damage costs its chunk alone.
 
     header   "CFM1" · size · JSON · CRC-32 of all before it
     chunk    0xCF · size · payload · CRC-32 of size and payload

@@ -163,7 +163,7 @@ def code_windows(
     """The codes of a channel's windows, each after its mean and spread."""
     group, levels = blocks.tables.group, blocks.levels
     known_WTX = known_N.reshape(-1, spec.tokens // group, group * spec.patch)
-    coded_WT = known_WTX.any(-1)
+    coded_WT = np.asarray(known_WTX.any(-1), bool)
     windows, spread, mean = len(coded_WT), 0, 0
     codes = np.zeros((*coded_WT.shape, group, levels), np.int64)
     depth, plain = np.zeros(codes.shape[:-1], np.int64), np.zeros(known_WTX.shape)

@@ -177,8 +177,9 @@ def drawn(
         if one is not None:
             codes_WCSQ[:, c], depth_WCS[:, c], coded_WCS[:, c] = one.codes, one.depth, one.coded
     out = np.zeros((windows, 2, spec.samples))
-    for kind in {tuple(k) for k in coded_WCS.any(-1)}:
-        at = np.flatnonzero((coded_WCS.any(-1) == kind).all(-1)) if any(kind) else []
+    has_WC = np.asarray(coded_WCS.any(-1), bool)
+    for kind in ((True, True), (True, False), (False, True)):
+        at = np.flatnonzero((has_WC == kind).all(-1))
         for first in range(0, len(at), 16):
             some = at[first : first + 16]
             out[some] = backend.decode(codes_WCSQ[some], depth_WCS[some], coded_WCS[some])

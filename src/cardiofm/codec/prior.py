@@ -77,7 +77,7 @@ def save(folder: Path, tables: tuple[Tables, Tables]) -> None:
     """Write the prior of a model folder; what follows from the checkpoint is not repeated."""
     from safetensors.numpy import save_file
 
-    out = {"model": np.frombuffer(bytes.fromhex(weights(folder)[1]), np.uint8)}
+    out: dict[str, NDArray] = {"model": np.frombuffer(bytes.fromhex(weights(folder)[1]), np.uint8)}
     for modality, one in zip(MODALITIES, tables, strict=True):
         out["basis"] = one.basis.astype(np.int16)
         for name in ("often", "sharp", "deeper", "side", "waves"):
@@ -112,6 +112,6 @@ def weights(folder: Path) -> tuple[dict[str, NDArray[np.float64]], str]:
 
 
 def _tables(found: dict[str, NDArray], books: dict[str, NDArray[np.float64]], modality: str) -> Tables:
-    real = {name: found[f"{modality}.{name}"].astype(np.float64) for name in ("often", "sharp")}
-    counts = {name: found[f"{modality}.{name}"].astype(np.int64) for name in ("deeper", "side", "waves")}
-    return Tables(books[modality], found["basis"].astype(np.float64), **real, **counts)
+    often, sharp = (found[f"{modality}.{name}"].astype(np.float64) for name in ("often", "sharp"))
+    deeper, side, waves = (found[f"{modality}.{name}"].astype(np.int64) for name in ("deeper", "side", "waves"))
+    return Tables(books[modality], found["basis"].astype(np.float64), often, sharp, deeper, side, waves)

@@ -25,6 +25,7 @@ from cardiofm.signals import MODALITIES, CheckpointError, InputSpec, Record, Sig
 
 WINDOWS = 6  # of a chunk
 FRAME_BITS = 8 * 13  # of a chunk that are not its channels'
+TRIALS = 4  # at a chunk's size
 MARGIN_S = 2.0  # of chunks read beyond a stretch that is asked for
 Layered = tuple[Layers | None, Layers | None]
 
@@ -123,16 +124,16 @@ class Codec:
         target = bits_per_second * seconds
         rates = (bits_per_second,) if about.lossless else plan.code_rates(bits_per_second)
         shares = tuple(rate / bits_per_second for rate in rates)
-        scale, chosen = 1.0, None
-        for _ in range(4):
+        scale, chosen = 1.0, [shares] * 2
+        for trial in range(TRIALS):
             budgets = [scale * (target - FRAME_BITS) * p.seconds / max(seconds, 1e-9) if p else 0.0 for p in pieces]
-            given, chosen = self._best(pieces, budgets, windows, chosen or [shares] * 2)
+            given, chosen = self._best(pieces, budgets, windows, chosen)
             made = Chunk(first, windows, _written(pieces, given, self.spec))
             size = 8 * len(made.bytes())
-            if about.lossless or size <= target + 8:
-                break
+            if about.lossless or size <= target + 8 or trial == TRIALS - 1:
+                return made
             scale *= 0.998 * (target - FRAME_BITS) / max(size - FRAME_BITS, 1) if target > FRAME_BITS else 0.5
-        return made
+        return None
 
     def layers(self, about: Header, chunk: Chunk) -> Layered:
         """What a chunk stores of each channel."""
@@ -226,10 +227,7 @@ class Codec:
             raise SignalError(
                 "a file is continued only by its own recording; channels, rates and starts must be its own"
             )
-        last = None
-        for last in container.chunks(data, at):
-            pass
-        return 0 if last is None else last.first + last.windows
+        return max((c.first + c.windows for c in container.chunks(data, at)), default=0)
 
     def _whole(self, about: Header, data: bytes, at: int) -> tuple[list[Chunk], float]:
         """The whole chunks in order of time, and how many seconds between and behind them are damaged."""

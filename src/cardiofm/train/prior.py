@@ -33,7 +33,7 @@ from cardiofm.codec.prior import CLASSES, UNIT, Tables
 from cardiofm.codec.tokens import DEEPER, Blocks
 from cardiofm.data.store import Store
 from cardiofm.model.checkpoint import read_config
-from cardiofm.signals import MODALITIES, InputSpec, Record
+from cardiofm.signals import MODALITIES, InputSpec, Record, Signal
 
 PRICES = (0.0, -2.0, -4.0)  # octaves of a bit's price: about 30, 60 and 120 bit/s
 RATES = (64.0, 256.0)  # bit/s of the classical layer
@@ -96,7 +96,8 @@ def pieces(store: Store, tables: Tables, spec: InputSpec, modality: str, limit: 
         window, fs_hz = store.read(i), float(store.rows["fs_hz"][i])
         c = MODALITIES.index(modality)
         values = np.where(window.valid[c], window.values[c], np.float32(np.nan))
-        record = Record.from_arrays(**{modality: (values, fs_hz)})
+        signal = Signal(values, fs_hz, "", modality)
+        record = Record("", signal) if modality == "ecg" else Record("", ppg=signal)
         windows = min(_WINDOWS, max(1, int(record.duration_s // spec.window_s)))
         one = piece(record, modality, tables, Clock(fs_hz, 0.0, 0.0, windows), spec, False)
         if one is not None and one.known_N.mean() >= LEAST_KNOWN:
@@ -144,7 +145,8 @@ def _use(often: NDArray[np.float64], codes: Codes, group: int) -> None:
     for q in range(codes.codes.shape[2]):
         used = codes.depth > q
         book = np.broadcast_to(book_S, used.shape)
-        np.add.at(often, (book[used], q, codes.codes[..., q][used]), 1)
+        at = (book[used] * codes.codes.shape[2] + q) * often.shape[-1] + codes.codes[..., q][used]
+        often += np.bincount(at, minlength=often.size).reshape(often.shape)
 
 
 def _layer(
