@@ -216,7 +216,7 @@ def _data(cohort: Cohort, place: Path, rows: dict[str, NDArray[np.int64]], segme
 
 def show(result: dict[str, Any]) -> None:
     """A line for each question, a column for each method and setting; of a stand-in only that it ran."""
-    console = Console(width=160)
+    console = Console(width=200)
     if STAND_IN in result["task"]:
         asked_of = len({r["task"] for r in result["rows"] if r["questions"] == 1})
         console.print(f"{asked_of} questions asked of a {STAND_IN}")

@@ -24,7 +24,7 @@ from cardiofm.data.readers.lazy import one_sentence
 from cardiofm.signals import Record, Signal, SignalError
 
 URL = "https://physionet.org/content/mc-med"
-LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
+LICENCE = "credentialed access at PhysioNet, under the terms of its page"
 FOLDERS = ("mc-med/1.0.1", "mc-med/1.0.0", "mc-med", ".")  # below the data root
 SPLITS = {"train": "split_chrono_train.csv", "valid": "split_chrono_val.csv", "test": "split_chrono_test.csv"}
 LIST = "signalmc-med_csns"
