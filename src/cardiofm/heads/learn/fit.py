@@ -158,7 +158,8 @@ def _thresholds(chance: Floats, y: NDArray[Any], kind: probes.Kind, rule: float 
     if kind in ("regression", "classes"):
         return ()
     if rule != "f1":
-        return (float(rule),) * (2 if kind == "binary" else chance.shape[1])
+        each = float(rule)
+        return (1 - each, each) if kind == "binary" else (each,) * chance.shape[1]
     truth = np.asarray(y, bool).reshape(len(y), -1)
     found = [_half_best_f1(truth[:, k], chance[:, k]) for k in range(chance.shape[1])]
     return (1 - found[0], found[0]) if kind == "binary" else tuple(found)
