@@ -221,7 +221,7 @@ def test_a_day_is_processed_in_constant_memory(model: Model) -> None:
 def test_unknown_model_lists_the_installed_ones() -> None:
     with pytest.raises(CheckpointError, match=r"an installed name \(.*\), found 'huge'"):
         load("huge")
-    with pytest.raises(CheckpointError, match="'onnx' or 'torch'"):
+    with pytest.raises(CheckpointError, match="'onnx-int8' or 'torch'"):
         load("huge", backend="jax")
 
 
