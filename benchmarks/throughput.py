@@ -30,7 +30,6 @@ from cardiofm import weights
 from cardiofm.data import catalog
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import run
-from cardiofm.evaluate.extractors import peers
 from cardiofm.evaluate.extractors.crafted import hand_crafted
 from cardiofm.evaluate.extractors.extractor import Extractor
 from cardiofm.evaluate.extractors.own import alone, embedding
@@ -52,21 +51,21 @@ def main() -> None:
     """Time every way in interleaved rounds, measure memory, print the table, write the results."""
     parser = run.parser(__doc__, 3, "rounds")
     parser.set_defaults(threads=2)  # one thread is measured too
-    every = (*OURS, *FLOORS, *peers.PEERS)
-    parser.add_argument("--only", nargs="+", choices=every, default=every, help="default: all that run here")
+    parser.add_argument("--only", nargs="+", help="base, tiny, names of systems (default: all that run here)")
     parser.add_argument("--repo", nargs="+", default=[], metavar="NAME=PATH", help="checkouts of peers' code")
     parser.add_argument("--memory", nargs=3, metavar=("WAY", "FOLDER", "THREADS"), help="used by the script itself")
     args = parser.parse_args()
     records = _records(args.data_root)
     if args.memory:
         return _print_memory(*args.memory, record=records[0], repos=args.repo)
-    folders = {name: folder for name, folder in _folders(args.model).items() if name in args.only}
+    only = _names(args.only)
+    folders = {name: folder for name, folder in _folders(args.model).items() if name in only}
     windows, used = _windows(records)
     threads = sorted({1, args.threads})
     ways = _ways(folders, windows, records[0], threads)
-    systems, absent = _extractors(args.only, args.model, windows, args.repo, 1)
+    systems, absent = _extractors(only, args.model, windows, args.repo, 1)
     for n in threads:
-        for one in systems if n == 1 else _extractors(args.only, args.model, windows, args.repo, n)[0]:
+        for one in systems if n == 1 else _extractors(only, args.model, windows, args.repo, n)[0]:
             ways["extract", one.name, "", n, BATCHES[1]] = _extract(one, windows[: BATCHES[1]], n)
     times = timed(ways, args.limit)
     memory = _memory(folders, [one.name for one in systems], args)
@@ -78,6 +77,16 @@ def main() -> None:
         metrics={"windows_per_s": "median over rounds", "ratio": f"to {PEER} in the same round, median"},
     )  # fmt: skip
     show(result)
+
+
+def _names(only: list[str] | None) -> Sequence[str]:
+    """What is asked for, or all; an unknown name is an error."""
+    from cardiofm.evaluate.extractors.peers import PEERS
+
+    every = (*OURS, *FLOORS, *PEERS)
+    if unknown := set(only or ()) - set(every):
+        raise SystemExit(f"--only must name some of {', '.join(every)}, found {', '.join(sorted(unknown))}")
+    return only or every
 
 
 def _records(data_root: Path) -> list[Record]:
@@ -131,8 +140,11 @@ def _extractors(
         network = load(model, threads=threads)
         found = [embedding(network, ""), *(alone(network, "", m) for m in MODALITIES), hand_crafted(SPEC)]
         found = [one for one in [*found, minirocket(windows, (0, 1), SPEC)] if one.name in names]
-    wanted = [name for name in peers.PEERS if name in names]
-    more, absent = peers.untrained(wanted, repos, SPEC) if wanted else ([], {})
+    if not set(names) - set(FLOORS) - set(OURS):
+        return found, {}
+    from cardiofm.evaluate.extractors import peers  # brings torch, which the others do without
+
+    more, absent = peers.untrained([name for name in peers.PEERS if name in names], repos, SPEC)
     return [*found, *more], absent
 
 
@@ -142,7 +154,7 @@ def _about(one: Extractor) -> dict[str, Any]:
 
 def _extract(one: Extractor, windows: list[Window], threads: int) -> Way:
     def once() -> int:
-        _set_threads("torch", threads)
+        _set_threads("torch" if "torch" in sys.modules else "", threads)
         one(windows)
         return len(windows)
 

@@ -256,6 +256,36 @@ def test_csfm_is_given_the_channels_that_are_there(windows: list[Window], tmp_pa
         csfm.csfm(weights, tmp_path, SPEC)
 
 
+MOMENT = """
+from types import SimpleNamespace
+import torch
+
+class MOMENTPipeline(torch.nn.Module):
+    def __init__(self, config, model_kwargs):
+        super().__init__()
+        self.config, self.task = SimpleNamespace(d_model=config["d_model"]), model_kwargs["task_name"]
+
+    def init(self):
+        assert self.task == "embedding"
+
+    def embed(self, x_enc):
+        said = torch.zeros(len(x_enc), self.config.d_model)
+        said[:, 0], said[:, 1] = x_enc.shape[-1], x_enc[:, 0].std(-1, correction=0)
+        return SimpleNamespace(embeddings=said)
+"""
+
+
+def test_moment_is_given_512_samples_of_each_channel(windows: list[Window], tmp_path: Path) -> None:
+    (tmp_path / "momentfm").mkdir()
+    (tmp_path / "momentfm" / "__init__.py").write_text(MOMENT, encoding="utf-8")
+    found = peers.PEERS["moment"].make(None, tmp_path, SPEC)(windows)
+    assert found.shape == (4, 1024)
+    np.testing.assert_allclose(found[:3, [0, 1, 512, 513]], [[512, 1, 512, 1]] * 3, atol=0.1)
+    assert np.isnan(found[3, 512:]).all()
+    with pytest.raises(CheckpointError, match=r"must be a folder with config\.json"):
+        peers.PEERS["moment"].make(tmp_path / "none", tmp_path, SPEC)
+
+
 def test_what_a_checkout_lacks_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"must hold net1d\.py, found none in .*clone the repository"):
         peers.PEERS["ecgfounder"].make(None, tmp_path, SPEC)
@@ -309,8 +339,8 @@ def test_the_page_of_peers_names_every_one() -> None:
 
 def test_the_section_of_speed_has_a_row_for_each_system() -> None:
     def row(what: str, model: str, backend: str, threads: int, batch: int, value: float) -> dict[str, object]:
-        names = {"what": what, "model": model, "backend": backend, "threads": threads, "batch": batch}
-        return names | {"value": value, "ratio": value / 100}
+        names: dict[str, object] = {"what": what, "model": model, "backend": backend, "threads": threads}
+        return names | {"batch": batch, "value": value, "ratio": value / 100}
 
     result = {
         "rounds": 3, "hardware": "a processor", "command": "c", "model": {"name": "base", "sha256": "ab" * 32},

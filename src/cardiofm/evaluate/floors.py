@@ -1,4 +1,4 @@
-"""What costs nothing to be beaten by: simple fillers of a gap, an untrained network, and hand-crafted numbers.
+"""What costs nothing to be beaten by: simple fillers of a gap, and an untrained network.
 
 Shapes: B batch, C channels (ecg, ppg), N samples.
 """
@@ -18,7 +18,6 @@ from cardiofm.signals import Window
 
 _BEFORE_GAP_S = 0.6  # a beat so long before a gap still reaches into it
 _APART_S = 0.25  # no two beats are closer
-_BANDS_HZ = ((0.5, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 15.0), (15.0, 25.0), (25.0, 40.0))
 
 
 def mean_window(windows: Sequence[Window]) -> NDArray[np.float32]:
@@ -220,21 +219,3 @@ def untrained(model: Model, windows: Sequence[Window], seed: int = 0) -> Model:
         network.train()
         network.quantize(tokens, torch.full((len(windows),), float(network.config.quantizer.levels)))
     return replace(model, name=f"untrained {model.name}", backend=TorchBackend(network))
-
-
-def hand_crafted(window: Window, fs_hz: float) -> NDArray[np.float32]:
-    """Twenty numbers of a window, ten a channel: mean, sd, skewness, kurtosis and the logarithm of six band shares.
-
-    A channel that is absent gives zeros. No heart rate and no beat detection.
-    """
-    out = np.zeros((2, 10), np.float64)
-    for c in range(2):
-        x = window.values[c][window.valid[c]].astype(np.float64)
-        if len(x) < fs_hz or x.std() == 0:
-            continue
-        z = (x - x.mean()) / x.std()
-        power = np.abs(np.fft.rfft(z * np.hanning(len(z)))) ** 2
-        hz = np.fft.rfftfreq(len(z), 1 / fs_hz)
-        bands = [power[(hz >= low) & (hz < high)].sum() / power.sum() for low, high in _BANDS_HZ]
-        out[c] = [x.mean(), x.std(), (z**3).mean(), (z**4).mean(), *np.log(np.maximum(bands, 1e-6))]
-    return out.ravel().astype(np.float32)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict
@@ -119,12 +120,13 @@ def command() -> str:
     """What was run: a script of benchmarks/ or `cardiofm benchmark`, without the folders of this machine."""
     script = Path(sys.argv[0]).name
     said = ["python", f"benchmarks/{script}"] if script.endswith(".py") else [script]
-    return " ".join([*said, *map(_plain, sys.argv[1:])])
+    return shlex.join([*said, *map(_plain, sys.argv[1:])])
 
 
 def _plain(argument: str) -> str:
     """An argument without the folders of this machine."""
-    return Path(argument).name if Path(argument).is_absolute() else argument
+    before, equals, path = argument.rpartition("=")  # NAME=PATH too
+    return f"{before}{equals}{Path(path).name}" if Path(path).is_absolute() else argument
 
 
 def _commit() -> str | None:

@@ -31,5 +31,5 @@ def anyppg(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
         (CONTRACT.channel,),
         peer_key("anyppg", weights, __file__),
         lambda windows: averaged(network, CONTRACT, windows, spec),
-        size_of(network),
+        lambda: size_of(network),
     )

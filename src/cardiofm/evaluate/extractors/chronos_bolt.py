@@ -63,5 +63,5 @@ def extractor(network: Any, weights: Path | None, spec: InputSpec) -> Extractor:
         (0, 1),
         peer_key("chronos-bolt", weights, __file__),
         lambda windows: both(lambda x: asked.embed(x)[0][:, :-1].mean(1), CONTRACTS, windows, spec, width),
-        size_of(network),
+        lambda: size_of(network),
     )

@@ -66,7 +66,8 @@ def band(low_hz: float, high_hz: float, order: int) -> Callable[[Array, float], 
     """A Butterworth band pass, forwards and backwards."""
 
     def passed(x: Array, fs_hz: float) -> Array:
-        return twice(butter(order, (low_hz, high_hz), "bandpass", fs=fs_hz, output="sos"), x)
+        sos: Any = butter(order, (low_hz, high_hz), "bandpass", fs=fs_hz, output="sos")
+        return twice(sos, x)
 
     return passed
 

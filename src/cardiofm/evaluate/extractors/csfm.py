@@ -52,7 +52,7 @@ def csfm(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
         (0, 1),
         peer_key("csfm", weights, __file__),
         lambda windows: _numbers(network, windows, spec, size),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 

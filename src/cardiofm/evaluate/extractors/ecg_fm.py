@@ -38,7 +38,7 @@ def ecg_fm(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
         (CONTRACT.channel,),
         peer_key("ecg-fm", weights, __file__),
         lambda windows: averaged(lambda x: network.extract_features(x, None)["x"].mean(1), CONTRACT, windows, spec),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 

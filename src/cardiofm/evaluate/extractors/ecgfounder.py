@@ -46,7 +46,7 @@ def ecgfounder(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
         (CONTRACT.channel,),
         peer_key("ecgfounder", weights, __file__),
         lambda windows: averaged(network, CONTRACT, windows, spec),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 

@@ -28,7 +28,11 @@ class Extractor:
     channels: tuple[int, ...]  # that it reads: 0 is the ECG, 1 the PPG
     made_by: str  # what it computes and with which weights or settings: the cache goes by it
     make: Make
-    parameters: int = 0  # weights that it multiplies by; 0 where there is no network
+    count: Callable[[], int] = int  # of the weights that it multiplies by; none where there is no network
+
+    @property
+    def parameters(self) -> int:
+        return self.count()
 
     @property
     def key(self) -> str:

@@ -45,7 +45,7 @@ def moment(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
         (0, 1),
         peer_key("moment", weights, __file__),
         lambda windows: both(lambda x: network.embed(x_enc=x[:, None]).embeddings, CONTRACTS, windows, spec, width),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 

@@ -7,6 +7,7 @@ QTDB and MIT-BIH among others.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -26,7 +27,9 @@ def openecg(spec: InputSpec) -> Extractor:
 
     import openecg as package
 
-    network: Any = package.load_codec()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, about an option of its layers
+        network: Any = package.load_codec()
     return Extractor(
         "openecg",
         "openecg's delineator, ECG at 500 Hz, mean of the features before its heads",
@@ -34,7 +37,7 @@ def openecg(spec: InputSpec) -> Extractor:
         (CONTRACT.channel,),
         f"{peer_key('openecg', None, __file__)} {importlib.metadata.version('openecg')}",
         lambda windows: averaged(lambda x: _before_heads(network, x), CONTRACT, windows, spec),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from cardiofm.config import from_dict
 from cardiofm.evaluate import cached, floors
 from cardiofm.evaluate.extractors.extractor import Extractor, hashed
-from cardiofm.model.encoder import Encoder, EncoderConfig
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES, Window
 
@@ -24,7 +22,7 @@ def embedding(model: Model, sha256: str) -> Extractor:
         (0, 1),
         f"model {sha256} {type(model.backend).__name__}",
         lambda windows: cached.embeddings(model, windows),
-        _parameters(model),
+        lambda: _parameters(model),
     )
 
 
@@ -65,6 +63,10 @@ def _size(model: Model) -> int:
 
 def _parameters(model: Model) -> int:
     """Of the encoder, which makes the embedding."""
+    import torch
+
+    from cardiofm.model.encoder import Encoder, EncoderConfig
+
     with torch.device("meta"):
         encoder = Encoder(from_dict(EncoderConfig, model.config["encoder"]), model.spec)
     return sum(p.numel() for p in encoder.parameters())

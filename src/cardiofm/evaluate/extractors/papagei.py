@@ -42,7 +42,7 @@ def papagei(weights: Path | None, repo: Path, spec: InputSpec) -> Extractor:
         (CONTRACT.channel,),
         peer_key("papagei-s", weights, __file__),
         lambda windows: averaged(lambda x: network(x)[0], CONTRACT, windows, spec),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 

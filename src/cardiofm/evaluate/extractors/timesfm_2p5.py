@@ -47,7 +47,7 @@ def extractor(network: Any, weights: Path | None, spec: InputSpec) -> Extractor:
         (0, 1),
         peer_key("timesfm", weights, __file__),
         lambda windows: both(lambda x: _last_layer(network, x), CONTRACTS, windows, spec, network.md),
-        size_of(network),
+        lambda: size_of(network),
     )
 
 
