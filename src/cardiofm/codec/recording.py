@@ -38,6 +38,7 @@ class Codec:
     spec: InputSpec
     prior: Prior
     backend: Backend
+    codes: bool = True  # False: the classical layer alone, as a floor
 
     @staticmethod
     def of(name: str, folder: Path | None, spec: InputSpec, backend: Backend) -> Codec:
@@ -122,7 +123,7 @@ class Codec:
             return None
         seconds = sum(p.seconds for p in pieces if p)
         target = bits_per_second * seconds
-        rates = (bits_per_second,) if about.lossless else plan.code_rates(bits_per_second)
+        rates = (bits_per_second,) if about.lossless else plan.code_rates(bits_per_second) if self.codes else (0.0,)
         shares = tuple(rate / bits_per_second for rate in rates)
         scale, chosen = 1.0, [shares] * 2
         for trial in range(TRIALS):
