@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -c constraints.txt
 DATA ?= ../shared/data
 STORE ?= store
-SCORES := zero_shot rate_distortion gaps across robustness representation retrieval
+SCORES := zero_shot rate_distortion codec gaps across robustness representation retrieval
 SETS := ptb-xl challenge-2015 challenge-2017 mitdb qtdb nstdb
 
 .PHONY: demo test check bench reproduce clean
@@ -41,7 +41,8 @@ reproduce: .venv/.all
 	$(BIN)/python -m cardiofm.train.fiducials configs/fiducials.toml start_from=runs/base/model --data-root $(DATA) --store $(STORE) --out runs/heads
 	$(BIN)/python -m cardiofm.train.calibrate runs/base/model runs/heads/last/model --data-root $(DATA) --store $(STORE)
 	cp runs/heads/last/model/fiducials.* runs/base/model
-	for name in base tiny; do $(BIN)/cardiofm export runs/$$name/model || exit 1; done
+	for name in base tiny; do $(BIN)/cardiofm export runs/$$name/model && \
+	  $(BIN)/python -m cardiofm.train.prior runs/$$name/model --store $(STORE) || exit 1; done
 	$(BIN)/python -m cardiofm.heads.learn.release --model runs/base/model --data-root $(DATA) --out runs/base/heads
 	$(BIN)/python benchmarks/heads.py --model runs/base/model --heads runs/base/heads --data-root $(DATA)
 	for script in $(SCORES); do $(BIN)/python benchmarks/$$script.py --model runs/base/model --data-root $(DATA) || exit 1; done
