@@ -288,6 +288,7 @@ def test_an_unreadable_recording_is_named_and_the_others_go_on(recordings: Path,
     assert "left out: bad.hea: " in said
     assert "24 patients" not in said
     assert "AUROC, hand-crafted" in said
+    assert heads.load(tmp_path / "head").about.provenance["data"]["labels"] == "labels.csv"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("x")
     code, said = run(*common, "-o", tmp_path / "full")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -46,8 +47,9 @@ def finetune(
     from cardiofm.heads.learn.finetune import finetune as run
     from cardiofm.heads.learn.report import lines
 
-    plan = Plan(output.name, task, label, form=head, tune=tune, last_s=last)  # type: ignore[arg-type]
     examples = read_labels(labels, data_root, label)
+    told = {"labels": labels.name, "sha256": hashlib.sha256(labels.read_bytes()).hexdigest()}
+    plan = Plan(output.name, task, label, form=head, tune=tune, last_s=last, data=told)  # type: ignore[arg-type]
     with progress() as bar:
         done = bar.add_task("", total=len(examples))
         made = run(
