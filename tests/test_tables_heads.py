@@ -23,10 +23,10 @@ def test_a_line_is_a_metric_of_a_head() -> None:
         row("MAE", "head", 9.76, low=8.8, high=10.7),
         row("MAE", "hand-crafted", 9.9),
         row("MAE", "constant", 15.2),
-        row("share within low to high", "head", 0.918),
+        row("r", "head", 0.7491),
     ]
     model = {"name": "base", "sha256": "0123456789abcdef"}
     lines = heads({"rows": rows, "model": model, "command": "python benchmarks/heads.py"})
     assert "| age | ptb-xl | MAE | **9.8** [8.8, 10.7] | 9.9 | 15.2 | 12 (1) |" in lines
-    assert "| age | ptb-xl | share within low to high | **0.92** | – | – | 12 (1) |" in lines
+    assert "| age | ptb-xl | r | **0.749** | – | – | 12 (1) |" in lines
     assert lines[-1].startswith("`results/heads.json`")

@@ -6,7 +6,7 @@ from typing import Any
 
 from cardiofm.evaluate.tables.markdown import behind, header, line, ranged
 
-_DIGITS = {"MAE": 1, "calibration error": 3}
+_DIGITS = {"MAE": 1}
 
 
 def heads(result: dict[str, Any]) -> list[str]:
@@ -23,7 +23,7 @@ def heads(result: dict[str, Any]) -> list[str]:
     for own in (r for r in rows if r["method"] == "head"):
         name, metric = own["head"], own["metric"]
         by = {r["method"]: r for r in rows if (r["head"], r["metric"]) == (name, metric)}
-        digits = _DIGITS.get(metric, 2 if metric == "share within low to high" else 3)
+        digits = _DIGITS.get(metric, 3)
         cells = [ranged(own, digits, bold=True), *(ranged(by.get(m), digits) for m in ("hand-crafted", "constant"))]
         lines.append(line((name, own["set"], metric, *cells, f"{own['patients']} ({own['refused']})")))
     return [*lines, "", behind("heads", result)]
