@@ -25,7 +25,7 @@ from cardiofm.model.encoded import Backend
 from cardiofm.signals import MODALITIES, InputSpec, Record
 
 LOW = 96.0  # bit/s a channel, up to which codes have all or nothing
-CODES = (96.0, 48.0)  # bit/s of codes that are tried where more is to be had
+CODES = 64.0  # bit/s of codes where more is to be had
 TRIES = 6  # of the price of a bit
 FILLED = 0.97  # of a budget: near enough
 START = (2.0, 38.0)  # octaves of price at so many bit/s
@@ -47,10 +47,10 @@ class Piece:
 def code_rates(bits_per_second: float) -> tuple[float, ...]:
     """Which bit/s of codes are tried at a rate; 0 leaves all to the classical layer.
 
-    >>> code_rates(64.0), code_rates(256.0)
-    ((64.0, 0.0), (96.0, 48.0, 0.0))
+    >>> code_rates(32.0), code_rates(256.0)
+    ((32.0, 0.0), (64.0, 0.0))
     """
-    return (bits_per_second, 0.0) if bits_per_second <= LOW else (*CODES, 0.0)
+    return (bits_per_second if bits_per_second <= LOW else CODES, 0.0)
 
 
 def piece(record: Record, modality: str, tables: Tables, clock: Clock, spec: InputSpec, lossless: bool) -> Piece | None:
