@@ -21,7 +21,7 @@ FLOORS = (
     ("data", "model", "measure", "weights"),
     ("train", "edge", "codec", "redraw", "handcrafted"),
     ("pipeline",),
-    ("heads",),
+    ("heads", "stream"),
     ("evaluate", "web", "cluster", "demo", "terminal", "estimator"),
     ("cli",),
 )

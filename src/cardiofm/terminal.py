@@ -24,6 +24,7 @@ EXTRAS = {
     "onnxscript": "export",
     "sklearn": "train",
     "ecgfeat": "demo",
+    "pylsl": "lsl",
 }
 
 

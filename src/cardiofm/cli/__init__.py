@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cardiofm.cli import apply, codec, heads, make
+from cardiofm.cli import apply, codec, heads, make, stream
 from cardiofm.cli.root import app
 
-__all__ = ["app", "apply", "codec", "heads", "main", "make"]
+__all__ = ["app", "apply", "codec", "heads", "main", "make", "stream"]
 
 
 def main() -> None:

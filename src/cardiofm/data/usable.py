@@ -39,18 +39,25 @@ def usable(
     found = False
     covered = None if hidden is None or hidden.none else hidden.cover(record)
     for whole in cut(record, spec, hop_s):
-        window = whole if covered is None else window_at(covered, spec, whole.start_s)
-        known_C = window.valid.sum(-1) >= MIN_S * spec.fs_hz
-        if known_C.any():
+        window = visible(whole if covered is None else window_at(covered, spec, whole.start_s), spec)
+        if window is not None:
             found = True
-            quality_C = np.where(known_C, window.quality, np.float32(0))
-            yield replace(window, valid=window.valid & known_C[:, None], quality=quality_C), whole
+            yield window, whole
     if not found:
         kind = "signal" if covered is None else "signal that is not hidden"
         raise NothingKnown(
             f"record {record.name!r} must hold {MIN_S:g} s of {kind} within "
             f"{spec.window_s:g} s, found only absent or constant samples; choose another channel or recording"
         )
+
+
+def visible(window: Window, spec: InputSpec) -> Window | None:
+    """The window with a channel of which less than `MIN_S` is known not valid; None where nothing is left."""
+    known_C = window.valid.sum(-1) >= MIN_S * spec.fs_hz
+    if not known_C.any():
+        return None
+    quality_C = np.where(known_C, window.quality, np.float32(0))
+    return replace(window, valid=window.valid & known_C[:, None], quality=quality_C)
 
 
 def kinds(windows: list[Window]) -> Iterator[tuple[list[int], tuple[int, ...]]]:
