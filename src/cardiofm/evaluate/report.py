@@ -12,6 +12,7 @@ from pathlib import Path
 from cardiofm.evaluate.run import ROOT
 from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
+from cardiofm.evaluate.tables.codec import codec
 from cardiofm.evaluate.tables.gaps import gaps
 from cardiofm.evaluate.tables.heads import heads
 from cardiofm.evaluate.tables.intervals import intervals
@@ -28,7 +29,7 @@ from cardiofm.evaluate.tables.zero_shot import zero_shot
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
-    *(zero_shot, rate_distortion, gaps, across, robustness, robustness_without_cross, intervals),
+    *(zero_shot, rate_distortion, codec, gaps, across, robustness, robustness_without_cross, intervals),
     *(representation, retrieval),
     heads,
     *(ablations, scaling, throughput, measure_speed, training_speed),
