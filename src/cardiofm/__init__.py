@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cardiofm.signals import Record as Record
     from cardiofm.signals import Signal as Signal
     from cardiofm.signals import SignalError as SignalError
+    from cardiofm.stream import Stream as Stream
 
 __all__ = [
     "CardioFMFeatures",
@@ -34,6 +35,7 @@ __all__ = [
     "Record",
     "Signal",
     "SignalError",
+    "Stream",
     "__version__",
     "features",
     "load",
@@ -46,6 +48,7 @@ _HOME = {  # the others live in signals
     "load": "pipeline",
     "read": "data.readers",
     "simulate": "data.simulate",
+    "Stream": "stream",
 }
 
 
