@@ -21,6 +21,7 @@ from cardiofm.signals import SignalError
 ORDER = 8  # samples before that predict
 SCALE = 1 << 12  # of their weights
 CLASSES = 32  # of how large the last errors were
+PARTS = 40  # the least difference of two samples may be so many steps
 DIGITS = 24  # more than this many significant bits are no converter's
 
 
@@ -130,7 +131,14 @@ def converter(values_n: NDArray[np.float32]) -> Steps | None:
     apart = apart[apart > 4 * fine]
     if not len(apart):
         return None
-    step = float(apart.min())
+    for part in range(1, PARTS + 1):
+        if (step := _fitted(known, float(apart.min()) / part, float(fine))) is not None:
+            return _round(Steps(step, float(known[0])), known)
+    return None
+
+
+def _fitted(known: NDArray[np.float64], step: float, fine: float) -> float | None:
+    """A step near `step` on which all values lie; None where there is none."""
     for _ in range(4):  # each round knows the step better, so that more steps may be counted
         whole = np.rint((known - known[0]) / step)
         close = np.abs((known - known[0]) - whole * step) < 0.1 * step
@@ -141,7 +149,7 @@ def converter(values_n: NDArray[np.float32]) -> Steps | None:
     whole = np.rint((known - known[0]) / step)
     if np.abs(known - known[0] - whole * step).max() > min(0.25 * step, 4 * fine) or whole[-1] >= 1 << DIGITS:
         return None
-    return _round(Steps(step, float(known[0])), known)
+    return step
 
 
 def _round(found: Steps, known: NDArray[np.float64]) -> Steps:

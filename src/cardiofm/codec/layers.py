@@ -125,8 +125,9 @@ def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: G
         out.codes = code_windows(coder, Blocks(tables, price_class), side, clock.known(known_n, spec), spec, given)
     if coder.step(STEPS // 2, int(given is not None and given.bands is not None)):
         waves = Bits(tables.waves[SIGNAL if out.codes is None else LEFT])
-        out.step = number(coder, side, FINE, 0 if given is None else given.step)
-        if abs(out.step) > 60 * OCTAVE:
+        step = 0 if given is None else given.step
+        out.step = 4 * number(coder, side, FINE, step // 4) + coder.symbol(np.ones(4), step % 4)
+        if abs(out.step) > 120 * OCTAVE:
             raise SignalError("a chunk must hold a step that can be, and does not; encode the file again")
         samples = clock.windows * spec.samples
         out.bands = wavelet.code(coder, waves, samples, None if given is None else given.bands)

@@ -29,7 +29,8 @@ CODES = 64.0  # bit/s of codes where more is to be had
 TRIES = 6  # of the price of a bit
 FILLED = 0.97  # of a budget: near enough
 START = (2.0, 38.0)  # octaves of price at so many bit/s
-COARSE = OCTAVE // 2  # steps of the classical layer to an octave
+COARSE = 2 * OCTAVE  # steps of the classical layer to an octave
+NOISE = 0.7  # of a window's energy: a drawing that leaves more shows what is not there
 
 
 @dataclass
@@ -185,6 +186,7 @@ def drawn(
             out[some] = backend.decode(codes_WCSQ[some], depth_WCS[some], coded_WCS[some])
     for c, one in enumerate(codes):
         if one is not None:
+            out[one.depth.sum(-1) == 0, c] = 0.0  # nothing is drawn of a window without any code
             out[:, c] = out[:, c] * 2.0 ** (one.spread[:, None] / OCTAVE) + one.mean[:, None] / MEAN
     return out.transpose(1, 0, 2).reshape(2, -1)
 
@@ -203,7 +205,29 @@ def with_bands(
     if not any(band.any() for band in bands):
         return given, drawn_N
     made_N = drawn_N + wavelet.waveform(bands, 2.0 ** (step / COARSE), len(drawn_N))
+    if kind == SIGNAL and _left(piece, made_N, 1)[0] > NOISE:
+        return given, drawn_N
     return replace(given, bands=bands, step=step), made_N
+
+
+def without_noise(piece: Piece, drawn_N: NDArray[np.float64], spec: InputSpec) -> Piece | None:
+    """The piece with nothing to aim at in windows that codes do not show; None where they show them all."""
+    noise_W = _left(piece, drawn_N, piece.clock.windows) > NOISE
+    noise_W &= np.abs(piece.given.aims).max((1, 2, 3)) > 0
+    if not noise_W.any():
+        return None
+    aims = np.where(noise_W[:, None, None, None], 0.0, piece.given.aims)
+    return replace(piece, given=replace(piece.given, aims=aims))
+
+
+def _left(piece: Piece, drawn_N: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
+    """The share of the energy about its mean that a drawing leaves, of each of so many equal parts."""
+    known = piece.known_N.reshape(parts, -1)
+    count = np.maximum(known.sum(1, keepdims=True), 1)
+    x = np.where(known, piece.signal_N.reshape(parts, -1), 0.0)
+    energy = (np.where(known, x - x.sum(1, keepdims=True) / count, 0.0) ** 2).sum(1)
+    error = (np.where(known, piece.signal_N.reshape(parts, -1) - drawn_N.reshape(parts, -1), 0.0) ** 2).sum(1)
+    return error / np.maximum(energy, 1e-12)
 
 
 def of_bands(one: Layers, samples: int) -> NDArray[np.float64] | float:

@@ -175,6 +175,16 @@ class Codec:
                 for p, b, own in zip(pieces, budgets, shares, strict=True)
             ]
             drawn_CN = self._of_codes([t[1] if t else None for t in tried], windows)
+            calm = [
+                plan.without_noise(p, drawn_CN[c], self.spec) if p and t and t[1] else None
+                for c, (p, t) in enumerate(zip(pieces, tried, strict=True))
+            ]
+            if any(calm):
+                tried = [
+                    plan.codes_at(q, share * b, self.spec) if q else t
+                    for q, t, b in zip(calm, tried, budgets, strict=True)
+                ]
+                drawn_CN = self._of_codes([t[1] if t else None for t in tried], windows)
             for c, (p, t) in enumerate(zip(pieces, tried, strict=True)):
                 if p and t:
                     given, made_N = plan.with_bands(p, t[0], drawn_CN[c], budgets[c] - t[2] if share < 1 else 0.0)

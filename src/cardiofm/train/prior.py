@@ -155,7 +155,7 @@ def _layer(
     waves = wavelet.spectrum(signal_N)
     for rate in RATES:
         step = wavelet.finest(waves, counts, rate * seconds, COARSE)
-        number(Counter(), bits, FINE, step)
+        number(Counter(), bits, FINE, step // 4)
         total += wavelet.counted(*wavelet.decisions(wavelet.quantised(waves, 2.0 ** (step / COARSE)))[:2])
 
 
