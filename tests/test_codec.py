@@ -108,6 +108,13 @@ def test_steps_of_a_converter_are_found_and_pay(model: Model) -> None:
     assert sizes[0] < 12 * 300  # bytes: less than 8 bits a sample
 
 
+def test_nothing_is_drawn_of_noise(model: Model) -> None:
+    """White noise at 24 bit/s: no code shows any of it, so a constant comes back, not a heart."""
+    noise = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    again = model.decode(model.encode(Record.from_arrays(ecg=(noise, 250.0)), 24.0))
+    assert np.ptp(values(again, "ecg")) < 1e-3
+
+
 def test_a_stretch_is_that_part_of_the_whole(model: Model, record: Record, short_chunks: None) -> None:
     data = model.encode(record, 64.0)
     whole, part = model.decode(data), model.decode(data, 12.0, 18.0)
@@ -274,6 +281,13 @@ def test_bands_come_back_and_their_length_is_known(samples: int, seed: int, step
     assert all(np.array_equal(a, b) for a, b in zip(again, bands, strict=True))
     assert counter.bits <= 8 * len(writer.bytes()) + 33
     assert wavelet.length(bands, counts) == pytest.approx(counter.bits, rel=0.1, abs=40)
+
+
+def test_a_converter_of_few_values_is_found() -> None:
+    """Steps of 8 and 7 of the file's own, as a rewritten recording has them."""
+    levels = np.cumsum([8, 7, 8, 8, 15, 23, 8] * 20) * 0.00025 - 0.5
+    found = exact.converter(np.random.default_rng(0).permutation(np.repeat(levels, 5)).astype(np.float32))
+    assert found == exact.Steps(0.00025, 0.0)
 
 
 def test_floats_are_ordered() -> None:

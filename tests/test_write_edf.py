@@ -31,7 +31,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, rates: tuple[float, float]
         assert a is not None
         assert b is not None
         assert (a.fs_hz, a.unit) == (pytest.approx(b.fs_hz), b.unit)
-        step = np.ptp(a.values) / 60_000
+        step = float(np.ptp(a.values)) / 60_000
         np.testing.assert_allclose(b.values[: len(a.values)], a.values, atol=step)
         np.testing.assert_allclose(independent[b.name][: len(a.values)], a.values, atol=step)
 
