@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,28 @@ def numbers(
             found.append(np.load(path))
             continue
         made = np.asarray(make(chunk), np.float32)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as file:
-            np.save(file, made)
-        part.replace(path)
+        _write(path, made)
         found.append(made)
     return np.concatenate(found)
+
+
+def array(folder: Path, made_by: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """`make()`, read from `folder` where `made_by` (what was run, on what) did it before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(made_by.encode()).hexdigest()[:32]}.npy"
+    if path.is_file():
+        return np.load(path)
+    made = make()
+    _write(path, made)
+    return made
+
+
+def _write(path: Path, made: NDArray[Any]) -> None:
+    """All of it or nothing."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.save(file, made)
+    part.replace(path)
 
 
 def embeddings(model: Model, windows: list[Window], batch: int = 16) -> NDArray[np.float32]:

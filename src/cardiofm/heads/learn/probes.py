@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 Kind = Literal["binary", "classes", "multilabel", "regression"]
 Head = Literal["linear", "boosting"]
@@ -170,12 +171,20 @@ def held_out(
     for k in range(folds):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         part = folds_of(y[train], list(names[train]), kind, min(5, len(np.unique(names[train]))), seed + 1 + k)
-        rows, per_penalty = _inner(x, y, train, part, kind, head, inner)
-        best = int(np.argmin([loss(y[rows], score, kind) for score in per_penalty]))
-        fitted = next(f for i, f in enumerate(_path(x[train], y[train], kind, head, only=best)) if i == 0)
+        fitted, rows, score = _by_folds(x, y, train, part, kind, head, inner)
         out[test] = scores(fitted, x[test], kind)
-        chosen.append((rows, per_penalty[best]))
+        chosen.append((rows, score))
     return HeldOut(out, fold, tuple(chosen))
+
+
+def of_few(x: ArrayLike, y: ArrayLike, groups: Sequence[str], kind: Kind, folds: int = 5, seed: int = 0) -> Pipeline:
+    """The linear head of few rows `x (W, D)`, `y (W,)`, its penalty chosen by folds among their own patients.
+
+    Every fold must leave true and false rows to learn from: at least two patients of each.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y)
+    part = folds_of(y, groups, kind, folds, seed)
+    return _by_folds(x, y, np.arange(len(y)), part, kind, "linear", folds)[0]
 
 
 def on_split(x: ArrayLike, y: ArrayLike, part: Sequence[str], kind: Kind, head: Head = "linear") -> HeldOut:
@@ -220,6 +229,15 @@ def threshold(y: ArrayLike, score: ArrayLike, decide: Decide) -> float:
     return float(candidates[int(np.argmax([decide(y, score >= c) for c in candidates]))])
 
 
+def _by_folds(
+    x: NDArray[Any], y: NDArray[Any], train: NDArray[Any], part: NDArray[Any], kind: Kind, head: Head, inner: int
+) -> tuple[Pipeline, NDArray[np.int64], NDArray[np.float64]]:
+    """The head of all training rows with the penalty that the first `inner` parts like best; these rows' scores."""
+    rows, per_penalty = _inner(x, y, train, part, kind, head, inner)
+    best = int(np.argmin([loss(y[rows], score, kind) for score in per_penalty]))
+    return next(_path(x[train], y[train], kind, head, only=best)), rows, per_penalty[best]
+
+
 def _inner(
     x: NDArray[Any], y: NDArray[Any], train: NDArray[Any], part: NDArray[Any], kind: Kind, head: Head, inner: int
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
@@ -244,9 +262,10 @@ def _path(x: NDArray[Any], y: NDArray[Any], kind: Kind, head: Head, only: int | 
     z = before.fit_transform(np.asarray(x, np.float64))
     grid = PENALTIES if head == "linear" else LEAVES
     for setting in grid if only is None else grid[only : only + 1]:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # small fits: threads wait for each other
             warnings.simplefilter("ignore", ConvergenceWarning)
-            yield Pipeline([*before.steps, ("head", _head(kind, head, setting).fit(z, y))])
+            fitted = _head(kind, head, setting).fit(z, y)
+        yield Pipeline([*before.steps, ("head", fitted)])
 
 
 def _head(kind: Kind, head: Head, setting: float) -> Any:
