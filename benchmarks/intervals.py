@@ -9,4 +9,4 @@ from __future__ import annotations
 from cardiofm.evaluate.beats.benchmark import main, parser
 
 if __name__ == "__main__":
-    main([], parser(__doc__).parse_args())
+    main(parser(__doc__).parse_args())

@@ -1,14 +1,15 @@
 """The recordings that probes are fitted and scored on: windows, the record each belongs to, and what is known of it.
 
-Which windows: the only one of ptb-xl; the last 30 s before the alarm of challenge-2015; the first three of
-challenge-2017; twelve evenly spread over each record of bidmc. Shapes: R records.
+Which windows: the only one of ptb-xl, ludb and ppg-bp (whose segments of 2.1 s are shorter than it); the last 10 s
+before the alarm of challenge-2015, or the last 30; the first three of challenge-2017; twelve evenly spread over each
+record of bidmc. Shapes: R records.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ class Cohort:
         of = [self.entries[k] for k in self.of_window]
         return [Piece(self.dataset, e.patient, e.record, w) for e, w in zip(of, self.windows, strict=True)]
 
+    def last(self) -> Cohort:
+        """The same records with the last window of each alone."""
+        last = {int(k): i for i, k in enumerate(self.of_window)}
+        order = sorted(last)
+        return replace(self, windows=[self.windows[last[k]] for k in order], of_window=np.array(order))
+
     def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Numbers of the windows averaged over each record `(R, D)`; NaN where no window has one."""
         known = np.isfinite(values)
@@ -71,6 +78,11 @@ def challenge_2015(data_root: Path, spec: InputSpec, limit: int | None = None) -
     return _cohort("challenge-2015", found, data_root, spec, lambda _: starts_s)
 
 
+def before_the_alarm(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """Of challenge-2015 the window in which the alarm's cause must lie, or the last before it that can be used."""
+    return challenge_2015(data_root, spec, limit).last()
+
+
 def challenge_2017(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
     """Up to three whole windows from the start of each record."""
 
@@ -91,6 +103,18 @@ def bidmc(data_root: Path, spec: InputSpec, limit: int | None = None, each: int 
         return [record.start_s + round(k * step_s) for k in range(number)]
 
     return _cohort("bidmc", _by_hash(catalog.entries("bidmc", data_root), limit), data_root, spec, starts_s)
+
+
+def ludb(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """The one window of every record."""
+    found = _by_hash(catalog.entries("ludb", data_root), limit)
+    return _cohort("ludb", found, data_root, spec, lambda record: [record.start_s])
+
+
+def ppg_bp(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """Every segment, with nothing around it."""
+    found = _by_hash(catalog.entries("ppg-bp", data_root), limit)
+    return _cohort("ppg-bp", found, data_root, spec, lambda record: [record.start_s])
 
 
 def _by_hash(entries: list[catalog.Entry], limit: int | None) -> list[catalog.Entry]:

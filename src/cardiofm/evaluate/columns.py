@@ -104,7 +104,7 @@ class Material:
             coded,
             paired,
             cohorts.ptb_xl(data_root, spec, records),
-            _last_windows(cohorts.challenge_2015(data_root, spec, records)),
+            cohorts.before_the_alarm(data_root, spec, records),
         )
 
 
@@ -217,13 +217,6 @@ def _column(
     return Column(
         measure, channel, shown, [p for p, _ in kept], [v for _, v in kept], [], refused + len(own) - len(kept)
     )
-
-
-def _last_windows(cohort: Cohort) -> Cohort:
-    """The last window of every record."""
-    last = {int(k): i for i, k in enumerate(cohort.of_window)}
-    order = sorted(last)
-    return replace(cohort, windows=[cohort.windows[last[k]] for k in order], of_window=np.array(order))
 
 
 def _shown(window: Window, shown: tuple[int, ...]) -> Window:

@@ -41,9 +41,11 @@ def numbers(
 ) -> tuple[dict[str, NDArray[np.floating]], dict[str, str]]:
     """Numbers of every window `(W, D)` by the name of each extractor, and what each of them is.
 
-    `sha256` is that of the model's weights; `more`: extractors beside those that are always there.
+    `sha256` is that of the model's weights; `more`: extractors beside those that are always there, as far as they read
+    a channel that the cohort has.
     """
-    every = [*always(cohort, model, sha256), *more]
+    here = {c for c in range(len(MODALITIES)) if any(w.valid[c].any() for w in cohort.windows)}
+    every = [*always(cohort, model, sha256), *(one for one in more if here & set(one.channels))]
     return {e.name: e.kept(cohort.windows, cache) for e in every}, {e.name: e.meaning for e in every}
 
 

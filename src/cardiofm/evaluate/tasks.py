@@ -19,12 +19,13 @@ from cardiofm.heads.learn.probes import HeldOut, Kind
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 _PARTS = {8: "valid", 9: "test"}  # the folds of ptb-xl; 1 to 7 train
-PAIRS = {  # what must be better than what; each method with its head
-    "model - untrained": (("model", "linear"), ("untrained", "linear")),
-    "model - minirocket": (("model", "linear"), ("minirocket", "linear")),
-    "model + hand-crafted - hand-crafted, linear": (("model + hand-crafted", "linear"), ("hand-crafted", "linear")),
-    "model + hand-crafted - hand-crafted, boosting": (("model + hand-crafted", "fused"), ("hand-crafted", "boosting")),
-}
+PAIRS = (  # what must be better than what
+    "model - untrained",
+    "model - minirocket",
+    "model + hand-crafted - hand-crafted, linear",
+    "model + hand-crafted - hand-crafted, boosting",
+)
+COMMON = 5, 1  # training and test records that a statement of PTB-XL must have to be asked for
 Key = tuple[str, str]  # method, head
 
 
@@ -40,9 +41,17 @@ def _f1_false(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[Any]) 
     return scores.f1(~np.asarray(y, bool), ~np.asarray(positive, bool), weight_RW)
 
 
+def _true_negative(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
+    return scores.true_rate(~np.asarray(y, bool), ~np.asarray(positive, bool), weight_RW)
+
+
 _AUROC = {"AUROC": Asked(scores.auroc)}
 _YEARS = {"MAE, years": Asked(scores.mae), "r": Asked(scores.pearson)}
-_ALARM = {"challenge score": Asked(scores.challenge_score, scores.challenge_score)}
+_ALARM = {
+    "challenge score": Asked(scores.challenge_score, scores.challenge_score),
+    "TPR": Asked(scores.true_rate, scores.challenge_score),
+    "TNR": Asked(_true_negative, scores.challenge_score),
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,17 @@ class Task:
     folds: int = 5
     inner: int = 1  # inner folds that choose the penalty
     known: NDArray[np.float64] | None = None  # what every method is told (R, K)
+    head: probes.Head = "linear"  # of the embedding, where it is compared and joined
+    crafted: str = "hand-crafted"  # the numbers that join the embedding
+    trees: bool = True  # boosting is tried too
+
+    @property
+    def pairs(self) -> dict[str, tuple[Key, Key]]:
+        """Each of `PAIRS` that the task has, with the heads that are compared."""
+        own, crafted, both = ("model", self.head), self.crafted, "model + hand-crafted"
+        found = {PAIRS[0]: (own, ("untrained", self.head)), PAIRS[1]: (own, ("minirocket", "linear"))}
+        found[PAIRS[2]] = ((both, "linear"), (crafted, "linear"))
+        return found | ({PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {})
 
     def held_out(self, x: NDArray[np.floating], head: probes.Head) -> HeldOut:
         """The rows' scores from features `(R, D)` of these rows."""
@@ -69,7 +89,10 @@ class Task:
 
 
 def of_ptb_xl(cohort: Cohort) -> list[Task]:
-    """Five superclasses, NORM against abnormal, age and sex: folds 1-7 train, 8 chooses, 9 is scored."""
+    """Five superclasses, all statements, NORM against abnormal, age and sex: folds 1-7 train, 8 chooses, 9 is scored.
+
+    Statements are those with enough records, `COMMON`.
+    """
     part = [_PARTS.get(fold, "train") for fold in cohort.label("strat_fold")]
     classes = cohort.label("superclasses")
     truth = np.array([[one in own for one in CLASSES] for own in classes])
@@ -82,9 +105,26 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
     two = _AUROC | {"F1 (abnormal)": Asked(scores.f1, scores.f1), "F1 (NORM)": Asked(_f1_false, _f1_false)}
     return [
         _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part),
+        *_statements(cohort, part),
         _task(cohort, "abnormal", "binary", labelled, np.asarray(truth[:, 1:].any(1)), two, part=part),
         *_people(cohort, part=part),
     ]
+
+
+def _statements(cohort: Cohort, part: list[str]) -> list[Task]:
+    """What is said of enough records, if there is something."""
+    own = [set(codes) for codes in cohort.label("scp_codes")]
+    at = {name: [codes for codes, of in zip(own, part, strict=True) if of == name] for name in ("train", "test")}
+    counts = {
+        code: tuple(sum(code in codes for codes in at[name]) for name in ("train", "test"))
+        for code in sorted(set().union(*own))
+    }
+    kept = [code for code, found in counts.items() if all(f >= least for f, least in zip(found, COMMON, strict=True))]
+    truth = np.array([[code in codes for code in kept] for codes in own])
+    asked = {"macro-AUROC": Asked(scores.macro_auroc)}
+    every = np.arange(len(own))
+    how: dict[str, Any] = {"part": part, "trees": False}
+    return [_task(cohort, f"{len(kept)} statements", "multilabel", every, truth, asked, **how)] if kept else []
 
 
 def of_challenge_2015(cohort: Cohort) -> list[Task]:
@@ -92,10 +132,10 @@ def of_challenge_2015(cohort: Cohort) -> list[Task]:
     truth = np.array(cohort.label("true_alarm"), bool)
     alarms = np.array(cohort.label("alarm"))
     known = (alarms[:, None] == np.unique(alarms)).astype(np.float64)
-    every, asked = np.arange(len(truth)), _AUROC | _ALARM
+    every, asked, how = np.arange(len(truth)), _AUROC | _ALARM, {"head": "boosting", "crafted": "before the alarm"}
     return [
-        _task(cohort, "alarm", "binary", every, truth, asked),
-        _task(cohort, "alarm, type known", "binary", every, truth, asked, known=known),
+        _task(cohort, "alarm", "binary", every, truth, asked, **how),
+        _task(cohort, "alarm, type known", "binary", every, truth, asked, known=known, **how),
     ]
 
 
@@ -109,6 +149,30 @@ def of_challenge_2017(cohort: Cohort) -> list[Task]:
 def of_bidmc(cohort: Cohort) -> list[Task]:
     """Age and sex; few patients, so ten folds, and the penalty is chosen on four inner ones."""
     return _people(cohort, folds=10, inner=4)
+
+
+def of_ludb(cohort: Cohort) -> list[Task]:
+    """Age and sex of 157 people or so."""
+    return _people(cohort, folds=10, inner=4)
+
+
+def of_ppg_bp(cohort: Cohort) -> list[Task]:
+    """Body-mass index, hypertension (stage 1 or 2), diabetes, age and sex from segments of 2.1 s."""
+    every, how = np.arange(len(cohort.entries)), {"folds": 10, "inner": 4}
+    bmi = np.array(cohort.label("bmi"), np.float64)
+    body = {"MAE, kg/m²": Asked(scores.mae), "MAE, z": Asked(_mae_z), "r": Asked(scores.pearson)}
+    high = np.array(["hypertension" in str(one) and "Pre" not in str(one) for one in cohort.label("hypertension")])
+    sugar = np.array([one is not None for one in cohort.label("diabetes")])
+    return [
+        _task(cohort, "BMI", "regression", every[np.isfinite(bmi)], bmi, body, **how),
+        _task(cohort, "hypertension", "binary", every, high, _AUROC, **how),
+        _task(cohort, "diabetes", "binary", every, sugar, _AUROC, **how),
+        *_people(cohort, **how),
+    ]
+
+
+def _mae_z(y: NDArray[Any], predicted: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
+    return scores.mae(y, predicted, weight_RW) / float(np.std(y))
 
 
 def _people(cohort: Cohort, **how: Any) -> list[Task]:
@@ -132,16 +196,18 @@ def _task(
 
 
 def probed(task: Task, features: dict[str, NDArray[np.floating]]) -> dict[Key, HeldOut]:
-    """Scores of every method; `features` of all records: `model`, `untrained`, `hand-crafted`, `minirocket`."""
+    """Scores of every method; `features` of all records, among them the model's and the task's `crafted`."""
     told = np.zeros((len(task.rows), 0)) if task.known is None else task.known
     x = {name: np.concatenate([values[task.rows], told], axis=1) for name, values in features.items()}
-    both = np.concatenate([features["model"][task.rows], x["hand-crafted"]], axis=1)
+    both = np.concatenate([features["model"][task.rows], x[task.crafted]], axis=1)
     found = {(name, "linear"): task.held_out(values, "linear") for name, values in x.items()}
-    found["hand-crafted", "boosting"] = task.held_out(x["hand-crafted"], "boosting")
     found["model + hand-crafted", "linear"] = task.held_out(both, "linear")
-    found["model + hand-crafted", "fused"] = probes.fused(
-        found["model", "linear"], found["hand-crafted", "boosting"], task.y, task.kind
-    )
+    if task.trees:
+        by_trees = {"hand-crafted", task.crafted} | ({"model", "untrained"} if task.head == "boosting" else set())
+        found |= {(name, "boosting"): task.held_out(x[name], "boosting") for name in sorted(by_trees)}
+        found["model + hand-crafted", "fused"] = probes.fused(
+            found["model", task.head], found[task.crafted, "boosting"], task.y, task.kind
+        )
     if task.known is not None:
         found["what is known", "linear"] = task.held_out(told, "linear")
     found["constant", "none"] = task.held_out(np.zeros((len(task.rows), 1)), "linear")
@@ -161,7 +227,7 @@ def measured(task: Task, found: dict[Key, HeldOut]) -> tuple[list[dict[str, Any]
                 continue  # its rank is that of the folds' rates, which says nothing
             value = scores.scored(asked.metric, y, answer, patients)
             rows.append(what | {"method": method, "head": head, "interval": value})
-        for pair, (a, b) in PAIRS.items():
+        for pair, (a, b) in task.pairs.items():
             gain = scores.paired(asked.metric, y, answers[a], answers[b], patients)
             differences.append(what | {"difference": pair, "interval": gain})
     return rows, differences

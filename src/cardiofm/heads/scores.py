@@ -47,7 +47,9 @@ def auroc(y: NDArray[Any], score: NDArray[Any], weight_RW: NDArray[Any]) -> NDAr
 
 def macro_auroc(y: NDArray[Any], score: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
     """Mean AUROC of the labels `(W, L)`, `(R,)`."""
-    return np.mean([auroc(y[:, k], score[:, k], weight_RW) for k in range(y.shape[1])], axis=0)
+    each = np.stack([auroc(y[:, k], score[:, k], weight_RW) for k in range(y.shape[1])])
+    known = np.isfinite(each)  # a rare label may be absent from a draw
+    return _ratio(np.where(known, each, 0).sum(0), known.sum(0))
 
 
 def f1(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
@@ -82,6 +84,12 @@ def challenge_score(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[
     truth, positive = np.asarray(y, bool), np.asarray(positive, bool)
     right, missed = weight_RW @ (truth == positive), weight_RW @ (truth & ~positive)
     return _ratio(right, weight_RW.sum(1) + 4 * missed)
+
+
+def true_rate(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of the true rows that were called so (TPR), 0 to 1, `(R,)`."""
+    truth = np.asarray(y, bool)
+    return _ratio(weight_RW @ (truth & np.asarray(positive, bool)), weight_RW @ truth)
 
 
 def accuracy(y: NDArray[Any], found: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:

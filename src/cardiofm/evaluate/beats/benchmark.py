@@ -40,7 +40,6 @@ from cardiofm.evaluate.noise import held_out
 from cardiofm.model.checkpoint import HEAD_WEIGHTS
 from cardiofm.signals import InputSpec, Record, SignalError
 
-TASKS = ("intervals",)
 ALL = 100_000  # recordings: no limit
 NOISY_SETS = ("bidmc", "challenge-2015")
 SIMULATED = tuple(range(900, 912))  # seeds
@@ -329,13 +328,12 @@ def show(result: dict[str, Any]) -> None:
     Console(width=160).print(table)
 
 
-def main(tasks: list[str], args: argparse.Namespace) -> None:
-    """Run the named benchmarks, `intervals` where none is named. Raises SignalError for an unknown task or part."""
-    for word, given, known in (("benchmark", tasks, TASKS), ("part", args.only or (), tuple(PARTS))):
-        unknown = [g for g in given if g not in known]
-        if unknown:
-            raise SignalError(f"a {word} must be one of {', '.join(known)}, found {', '.join(unknown)}")
-    show(intervals(args))
+def main(args: argparse.Namespace) -> None:
+    """Run the parts that are asked for, print, write. Raises SignalError for an unknown part."""
+    unknown = [name for name in args.only or () if name not in PARTS]
+    if unknown:
+        raise SignalError(f"a part must be one of {', '.join(PARTS)}, found {', '.join(unknown)}")
+    show(intervals(argparse.Namespace(**vars(args) | {"limit": args.limit or ALL})))
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:

@@ -1,0 +1,39 @@
+"""The numbers of the seconds before an alarm for the recordings of a cohort, kept like the numbers of windows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from cardiofm.data import catalog
+from cardiofm.data.store import file_hash
+from cardiofm.evaluate.cohorts import Cohort
+from cardiofm.evaluate.extractors.extractor import source
+from cardiofm.measure import alarm
+from cardiofm.model.checkpoint import HEAD_WEIGHTS
+from cardiofm.pipeline import Model
+
+NAME = "before the alarm"
+MEANING = f"{len(alarm.NAMES)} numbers of beats and waves in the last 16 s, beats located by CardioFM's fiducial head"
+
+
+def before(cohort: Cohort, data_root: Path, model: Model, cache: Path) -> NDArray[np.float64]:
+    """`measure.alarm.numbers` of every recording `(R, F)`."""
+    assert model.folder is not None
+    names = " ".join(entry.record for entry in cohort.entries)
+    made_by = f"{NAME} {file_hash(model.folder / HEAD_WEIGHTS)} {source(alarm.__file__)} {names}"
+    path = cache / f"{hashlib.sha256(made_by.encode()).hexdigest()[:32]}.npy"
+    if path.is_file():
+        return np.load(path)
+    rows = []
+    for entry in track(cohort.entries, NAME, transient=True):
+        alarm_s = entry.labels["alarm_s"]
+        record = catalog.load(entry, data_root).crop(alarm_s - alarm.LOOK_S, alarm_s)
+        rows.append(alarm.numbers(record, model.gather(record), alarm_s))
+    cache.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.stack(rows))
+    return np.stack(rows)

@@ -1,0 +1,192 @@
+"""What a frozen embedding tells of the heart and its owner, beside floors on the same folds.
+
+Writes representation.json and .png. Tasks: the five superclasses of PTB-XL, its statements, NORM against abnormal,
+whether an ICU alarm is true, atrial fibrillation in hand-held ECG, age, sex, body-mass index, hypertension, diabetes.
+The features are frozen (the mean over a record's windows; before an alarm the last window), the head is linear or
+gradient boosting, its penalty chosen on validation patients. A set without its folder is named and left out.
+Intervals and paired differences are 95 % bootstraps over patients. Features are kept in --cache, so an interrupted run
+goes on. Peers join with --weights NAME=PATH and, where their code is a checkout, --repo NAME=PATH; of the others no
+number is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from cardiofm.evaluate import alarms, cached, cohorts, frozen, run, tasks
+from cardiofm.evaluate.cohorts import Cohort
+from cardiofm.evaluate.extractors import peers
+from cardiofm.evaluate.sample import Piece, summary
+from cardiofm.pipeline import load
+from cardiofm.signals import SignalError
+
+METHODS = {  # beside the extractors
+    "model + hand-crafted": "CardioFM embedding and hand-crafted numbers",
+    alarms.NAME: alarms.MEANING,
+    "what is known": "the type of alarm alone",
+    "constant": "the majority, or the mean",
+}
+HEADS = {
+    "linear": "logistic or ridge regression, penalty chosen on validation patients",
+    "boosting": "gradient boosting, tree size chosen on validation patients",
+    "fused": "linear on the embedding and boosting on the numbers, averaged; weight chosen on validation patients",
+    "none": "no features",
+}
+SETS = {
+    "ptb-xl": (cohorts.ptb_xl, tasks.of_ptb_xl),
+    "challenge-2015": (cohorts.before_the_alarm, tasks.of_challenge_2015),
+    "challenge-2017": (cohorts.challenge_2017, tasks.of_challenge_2017),
+    "bidmc": (cohorts.bidmc, tasks.of_bidmc),
+    "ludb": (cohorts.ludb, tasks.of_ludb),
+    "ppg-bp": (cohorts.ppg_bp, tasks.of_ppg_bp),
+}
+LIMIT = 1500  # records of challenge-2017
+OLD_YEARS = 60
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `main`."""
+    found = run.parser(__doc__, LIMIT, "records of challenge-2017; of the others 5/3 as many, which is all of them")
+    found.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
+    found.add_argument("--only", nargs="+", choices=tuple(SETS), help="default: all sets")
+    peers.add_arguments(found)
+    return found
+
+
+def main(args: argparse.Namespace) -> None:
+    """Read, encode, fit, score; print the table; write the results."""
+    unknown = [name for name in args.only or () if name not in SETS]
+    if unknown:
+        raise SignalError(f"a set must be one of {', '.join(SETS)}, found {', '.join(unknown)}")
+    sha256 = run.checkpoint(args.model)["sha256"]
+    model = load(args.model, backend=args.backend, threads=args.threads)
+    rows: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    used: list[Piece] = []
+    about: dict[str, str] = {}
+    others, absent = peers.here(args.weights, args.repo, model.spec)
+    for name in args.only or SETS:
+        read, ask = SETS[name]
+        limit = args.limit if name == "challenge-2017" else round(args.limit * 5 / 3)
+        try:
+            cohort = read(args.data_root, model.spec, limit)
+        except SignalError as error:
+            absent[name] = str(error)
+            Console(stderr=True).print(f"{name}: {error}", highlight=False)
+            continue
+        made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
+        about |= own
+        features = {method: cohort.mean(values) for method, values in made.items()}
+        if name == "challenge-2015":
+            features[alarms.NAME] = alarms.before(cohort, args.data_root, model, args.cache)
+        for task in ask(cohort):
+            found = tasks.probed(task, features)
+            more = tasks.measured(task, found)
+            refused = cohort.refused
+            rows += [_row(one, refused) for one in more[0]]
+            differences += [_row(one, refused) for one in more[1]]
+            rows += [_row(one, refused) for one in _groups(cohort, task, found)]
+        used += cohort.pieces()
+    if not used:
+        raise SignalError(f"{args.data_root} must hold one of {', '.join(SETS)}, found none; give --data-root")
+    frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
+    result = run.save(
+        args.out / "representation.json", "representation", rows, args.model, summary(used),
+        methods=about | METHODS, heads=HEADS, differences=differences, absent=absent,
+    )  # fmt: skip
+    draw(result, args.out / "representation.png")
+    show(result)
+
+
+def _row(one: dict[str, Any], refused: int) -> dict[str, Any]:
+    names = {k: v for k, v in one.items() if k != "interval"}
+    return run.row(one["interval"], 4, **names, refused=refused)
+
+
+def _groups(cohort: Cohort, task: tasks.Task, found: dict[tasks.Key, Any]) -> list[dict[str, Any]]:
+    """NORM against abnormal by sex and by age; alarms by their type."""
+    if task.name == "abnormal":
+        sex = np.array([s or "" for s in cohort.label("sex")])
+        age = np.array([np.nan if a is None else a for a in cohort.label("age")], np.float64)
+        groups = {
+            "women": sex == "F",
+            "men": sex == "M",
+            f"under {OLD_YEARS}": age < OLD_YEARS,
+            f"{OLD_YEARS} and older": age >= OLD_YEARS,
+        }
+    elif task.known is not None:
+        kind = np.array(cohort.label("alarm"))
+        groups = {name: kind == name for name in np.unique(kind).tolist()}
+    else:
+        return []
+    out = []
+    for method, head in (("model", task.head), (task.crafted, "boosting"), ("model + hand-crafted", "fused")):
+        what = {"set": task.dataset, "task": task.name, "metric": "AUROC", "method": method, "head": head}
+        values = tasks.in_groups(task, found[method, head], groups)
+        out += [what | {"group": group, "interval": value} for group, value in values.items()]
+    return out
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Paired differences as a picture: one panel a pair, one line a task, 0 is "no better"."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    shown = [d for d in result["differences"] if d["metric"] in ("macro-AUROC", "AUROC")]
+    names = list(dict.fromkeys(f"{d['set']}: {d['task']}" for d in shown))
+    pairs = list(tasks.PAIRS)
+    figure, axes = plt.subplots(1, len(pairs), figsize=(3.4 * len(pairs), 0.42 * len(names) + 1.6), sharey=True)
+    for axis, pair in zip(np.atleast_1d(axes), pairs, strict=True):
+        for d in (d for d in shown if d["difference"] == pair):
+            at = names.index(f"{d['set']}: {d['task']}")
+            color = "#1a7f5a" if (d["low"] or 0) > 0 else "#b3261e" if (d["high"] or 0) < 0 else "#555555"
+            axis.plot([d["low"], d["high"]], [at, at], color=color, linewidth=2)
+            axis.plot(d["value"], at, "o", color=color, markersize=5)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_title(pair.replace(" - ", "\n− ", 1), fontsize=9)
+        axis.set_xlabel("difference of AUROC", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.grid(axis="x", alpha=0.3)
+    np.atleast_1d(axes)[0].set_yticks(range(len(names)), names)
+    np.atleast_1d(axes)[0].invert_yaxis()
+    figure.suptitle("Frozen probes, paired differences with 95 % intervals over patients", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def show(result: dict[str, Any]) -> None:
+    """The tables on the terminal: a line for each task and metric, a column for each method."""
+    for title, rows, column in (("frozen probes", result["rows"], _method), ("paired", result["differences"], _pair)):
+        names = list(dict.fromkeys(column(r) for r in rows))
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for r in rows:
+            key = (r["set"], " ".join((r["task"], r.get("group", ""))).strip(), r["metric"])
+            found.setdefault(key, {})[column(r)] = _text(r)
+        table = Table(title=title)
+        for name in ("set", "task", "metric", *names):
+            table.add_column(name)
+        for key, cells in found.items():
+            table.add_row(*key, *(cells.get(name, "") for name in names))
+        Console(width=200).print(table)
+
+
+def _method(row: dict[str, Any]) -> str:
+    return f"{row['method']}, {row['head']}"
+
+
+def _pair(row: dict[str, Any]) -> str:
+    return row["difference"]
+
+
+def _text(row: dict[str, Any]) -> str:
+    bounds = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['value']:.3f}{bounds}"
