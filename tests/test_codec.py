@@ -77,9 +77,9 @@ def test_a_rate_is_kept_and_clocks_units_and_gaps_come_back(model: Model, record
 
 
 def test_more_bits_bring_it_nearer(model: Model, record: Record) -> None:
-    errors = []
-    for bps in (24.0, 96.0, 200.0, 400.0):
-        drawn, true = values(model.decode(model.encode(record, bps)), "ecg"), values(record, "ecg")
+    errors, one = [], record.crop(0, 10)
+    for bps in (24.0, 96.0, 300.0):
+        drawn, true = values(model.decode(model.encode(one, bps)), "ecg"), values(one, "ecg")
         both = np.isfinite(drawn) & np.isfinite(true)
         errors.append(float(np.square(drawn - true)[both].mean()))
     assert errors == sorted(errors, reverse=True)
