@@ -23,7 +23,7 @@ from cardiofm.signals import MEASURES, REASONS, HeadOutputs
 
 AROUND_S = HEART_S + COMPANY_S + 1.0  # on both sides of a beat: what decides whether it is one
 AT_ONCE_S = 30.0  # of final beats are judged together
-LIVE_S = 60.0  # of points that provisional beats are judged with
+LIVE_S = 120.0  # of points that provisional beats are judged with
 APART_S = 0.2  # two beats are not closer
 _ANCHORS = (R, FOOT - PPG.start)  # columns
 _NO_QUALITY = np.empty((0, 2), np.float32)
@@ -37,6 +37,7 @@ class Beat:
     values: dict[str, float]
     confidence: dict[str, float]
     reason: dict[str, str]
+    pat_own_beat: float | None
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ class _Part:
         )
         return _Part((ecg, ppg), (_joined(self.spans[0], later.spans[0]), _joined(self.spans[1], later.spans[1])))
 
-    def beats(self, present: tuple[bool, bool], calibration: Calibration) -> tuple[NDArray[np.float64], Table]:
-        """When each row's beat is seen first (R peak, or foot), and the rows."""
+    def beats(
+        self, present: tuple[bool, bool], calibration: Calibration
+    ) -> tuple[NDArray[np.float64], Table, float | None]:
+        """When each row's beat is (R peak, or foot), the rows, and how sure their pairing is."""
         ecg, ppg = self.points
         known = Known(*self.spans[0].T), Known(*self.spans[1].T)
         found = Gathered(ecg, ppg, known, np.empty(0), _NO_QUALITY)
@@ -82,7 +85,7 @@ class _Part:
         at_s = np.full(len(chosen), np.nan)
         for index, points, anchor in ((chosen.ppg, ppg, _ANCHORS[1]), (chosen.ecg, ecg, _ANCHORS[0])):
             at_s[index >= 0] = points.at_s[index[index >= 0], anchor]
-        return at_s, beat_table(found, chosen, calibration)
+        return at_s, beat_table(found, chosen, calibration), chosen.paired if np.isfinite(chosen.paired) else None
 
 
 class Beats:
@@ -110,11 +113,11 @@ class Beats:
         upto_s = self._done_s if at_end else self._done_s - AROUND_S
         if not at_end and upto_s < max(self._given_s, self._first_s) + AT_ONCE_S:
             return []
-        at_s, table = self._past.beats(present, self.calibration)
+        at_s, table, own = self._past.beats(present, self.calibration)
         new = np.flatnonzero((at_s >= self._given_s) & (at_s < upto_s))
         self._given_s = upto_s
         self._past = self._past.between(upto_s - AROUND_S, np.inf)
-        return _beats(at_s, table, new)
+        return _beats(at_s, table, own, new)
 
     def live(
         self, out: HeadOutputs, quality_C: NDArray[np.float32], present: tuple[bool, bool], low_s: float, high_s: float
@@ -123,11 +126,11 @@ class Beats:
         last = [w for w in list(self._windows)[-1:] if w[0].start_s < out.start_s]
         newest = _Part.of([*last, (out, quality_C)]).between(self._done_s, np.inf)
         part = self._past.between(out.start_s - LIVE_S, np.inf).then(newest)
-        at_s, table = part.beats(present, self.calibration)
+        at_s, table, own = part.beats(present, self.calibration)
         new = np.flatnonzero((at_s >= max(low_s, self._live_s + APART_S)) & (at_s < high_s))
         if len(new):
             self._live_s = float(at_s[new].max())
-        return _beats(at_s, table, new)
+        return _beats(at_s, table, own, new)
 
     @property
     def _first_s(self) -> float:
@@ -149,7 +152,7 @@ def _joined(early: NDArray[np.float64], late: NDArray[np.float64]) -> NDArray[np
     return np.concatenate((early, late))
 
 
-def _beats(at_s: NDArray[np.float64], table: Table, which: NDArray[np.int64]) -> list[Beat]:
+def _beats(at_s: NDArray[np.float64], table: Table, own: float | None, which: NDArray[np.int64]) -> list[Beat]:
     out = []
     for i in which:
         given = [c for c in MEASURES if table.reason[c][i] == 0]
@@ -159,6 +162,7 @@ def _beats(at_s: NDArray[np.float64], table: Table, which: NDArray[np.int64]) ->
                 {c: float(table.values[c][i]) for c in given},
                 {c: float(table.confidence[c][i]) for c in given},
                 {c: REASONS[table.reason[c][i]] for c in MEASURES if table.reason[c][i]},
+                own,
             )
         )
     return out

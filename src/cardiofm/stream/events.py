@@ -37,6 +37,7 @@ class BeatAt:
     values: dict[str, float]
     confidence: dict[str, float]
     reason: dict[str, str]
+    pat_own_beat: float | None  # probability that pulses are paired with their own R peaks, not a beat off
 
 
 @dataclass(frozen=True)

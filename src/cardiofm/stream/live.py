@@ -230,7 +230,7 @@ class Stream:
     def _beat(self, beat: Beat, final: bool) -> BeatAt:
         values = {c: self._clock_s(v) if c.endswith("_s") else v for c, v in beat.values.items()}
         now_s = self._clock_s(self._newest_s)
-        return BeatAt(self._clock_s(beat.at_s), now_s, final, values, beat.confidence, beat.reason)
+        return BeatAt(self._clock_s(beat.at_s), now_s, final, values, beat.confidence, beat.reason, beat.pat_own_beat)
 
     def _notices(self) -> list[Notice]:
         """What the channels have to tell."""
