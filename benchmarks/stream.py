@@ -2,8 +2,9 @@
 
 Writes results/stream.json. BIDMC, packets of a quarter of a second. Live: an embedding every second, the newest
 seconds looked at twice a second for provisional beats, final beats. Catching up: an embedding every ten seconds and
-final beats. Provisional and final beats are held against `measure` of the whole recording; processor time is that of this process,
-so that other work on the machine counts little. Memory: resident, while one record repeated for --hours passes.
+final beats. Provisional and final beats are held against `measure` of the whole recording; processor time is that of
+this process, so that other work on the machine counts little. Memory: resident, while one record repeated for --hours
+passes.
 """
 
 from __future__ import annotations
