@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -c constraints.txt
 DATA ?= ../shared/data
 STORE ?= store
-SCORES := zero_shot rate_distortion codec gaps across robustness representation retrieval
+SCORES := zero_shot rate_distortion codec gaps across robustness representation few_labels pooling retrieval device_bias
 SETS := ptb-xl challenge-2015 challenge-2017 mitdb qtdb nstdb
 
 .PHONY: demo test check bench reproduce clean

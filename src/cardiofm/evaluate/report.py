@@ -13,10 +13,13 @@ from cardiofm.evaluate.run import ROOT
 from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
 from cardiofm.evaluate.tables.codec import codec
+from cardiofm.evaluate.tables.device_bias import device_bias
+from cardiofm.evaluate.tables.few_labels import few_labels
 from cardiofm.evaluate.tables.gaps import gaps
 from cardiofm.evaluate.tables.heads import heads
 from cardiofm.evaluate.tables.intervals import intervals
 from cardiofm.evaluate.tables.measure_speed import measure_speed
+from cardiofm.evaluate.tables.pooling import pooling
 from cardiofm.evaluate.tables.rate_distortion import rate_distortion
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.evaluate.tables.retrieval import retrieval
@@ -30,7 +33,7 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
     *(zero_shot, rate_distortion, codec, gaps, across, robustness, robustness_without_cross, intervals),
-    *(representation, retrieval),
+    *(representation, few_labels, pooling, retrieval, device_bias),
     heads,
     *(ablations, scaling, throughput, measure_speed, training_speed),
 )
