@@ -78,6 +78,6 @@ def test_the_command_line_on_an_alarm(data_root: Path) -> None:
     result = CliRunner().invoke(app, ["predict", str(path), "--head", "alarm", "--end", "300", "--json"])
     assert result.exit_code == 0, result.output
     (row,) = json.loads(result.output)
-    assert row["windows"] == 3
-    direct = heads.load("alarm").predict(read(path).crop(270, 300), load("base")).probability["true"]
+    assert row["windows"] == 4
+    direct = heads.load("alarm").predict(read(path).crop(260, 300), load("base")).probability["true"]
     np.testing.assert_allclose(row["probability_true"], direct, atol=1e-6)

@@ -46,10 +46,11 @@ def finetune(
     from cardiofm.heads.learn.finetune import Plan
     from cardiofm.heads.learn.finetune import finetune as run
     from cardiofm.heads.learn.report import lines
+    from cardiofm.heads.look import View
 
     examples = read_labels(labels, data_root, label)
     told = {"labels": labels.name, "sha256": hashlib.sha256(labels.read_bytes()).hexdigest()}
-    plan = Plan(output.name, task, label, form=head, tune=tune, last_s=last, data=told)  # type: ignore[arg-type]
+    plan = Plan(output.name, task, label, form=head, tune=tune, view=View(last_s=last), data=told)  # type: ignore[arg-type]
     with progress() as bar:
         done = bar.add_task("", total=len(examples))
         made = run(

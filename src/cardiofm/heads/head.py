@@ -22,7 +22,6 @@ from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.heads.calibration import Calibration
 from cardiofm.heads.look import Seen, View, encoder_hash, look
 from cardiofm.heads.parts import Floats, Parts
-from cardiofm.measure.features import NAMES
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES, CheckpointError, Record
 
@@ -173,7 +172,7 @@ def load(name_or_folder: str | Path) -> Head:
         raise CheckpointError(f"{folder} must hold {ABOUT} and {WEIGHTS} of a head: {reason}; make it again") from error
     if version != FORMAT:
         raise CheckpointError(f"{folder} has format {version}, this version reads {FORMAT}; update cardiofm")
-    if about.crafted and about.crafted != NAMES:
+    if about.crafted and about.crafted != about.view.names:
         raise CheckpointError(f"{folder} must know the numbers that this version measures, found others; make it again")
     parts = Parts.of(arrays, about.linear_of, about.trees_of, about.trees_share)  # type: ignore[arg-type]
     return Head(about, parts, folder)

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.data.usable import kinds, stacked, usable
-from cardiofm.measure.features import features
+from cardiofm.measure import alarm, features
 from cardiofm.model.checkpoint import WEIGHTS
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES, CheckpointError, Record, SignalError, Window
 
+NAMES = {"windows": features.NAMES, "end": alarm.NAMES}
 _BATCH = 16
 
 
@@ -31,6 +32,16 @@ class View:
     uses: tuple[str, ...] = MODALITIES  # another channel is left aside, as it was never there when the head was made
     needs: tuple[str, ...] = ()  # without these the head says nothing
     last_s: float | None = None  # only the last seconds
+    numbers: str = "windows"  # hand-crafted ones of each window, or of the "end": the last seconds before an alarm
+
+    def __post_init__(self) -> None:
+        if self.numbers not in NAMES:
+            raise CheckpointError(f"numbers must be one of {', '.join(NAMES)}, found {self.numbers!r}; make it again")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the hand-crafted numbers, in order."""
+        return NAMES[self.numbers]
 
     def of(self, record: Record) -> Record:
         """The part of the record; raises SignalError where a channel that is needed is absent."""
@@ -53,7 +64,7 @@ class Seen:
 
     record: str
     embedding: NDArray[np.float32]  # (W, D)
-    crafted: NDArray[np.float32]  # (W, F); NaN where a number cannot be measured
+    crafted: NDArray[np.float32]  # (W, F), alike where they are of the end; NaN where a number cannot be measured
     known: NDArray[np.float32]  # (W,) share of the window that is known, 0 to 1: the weight of a window in means
     quality: NDArray[np.float32]  # (W, C)
     present: NDArray[np.bool_]  # (W, C)
@@ -75,14 +86,20 @@ class Seen:
 
 def look(record: Record, model: Model, view: View | None = None) -> Seen:
     """Everything a head may ask of a record; raises SignalError where there is nothing to see."""
-    record = record if view is None else view.of(record)
+    view = view or View()
+    record = view.of(record)
+    end = alarm.numbers(record, model.gather(record), record.end_s) if view.numbers == "end" else None
     parts: list[tuple[NDArray, ...]] = []
     for some in _batches(usable(record, model.spec, None)):
-        crafted = np.stack([features(w.values, w.valid, w.in_mv, model.spec.fs_hz) for w in some])
+        crafted = np.stack([_crafted(w, model.spec.fs_hz) if end is None else end.astype(np.float32) for w in some])
         known = np.array([w.valid.any(0).mean() for w in some], np.float32)
         quality, present = np.stack([w.quality for w in some]), np.stack([w.valid.any(-1) for w in some])
         parts.append((embedded(some, model), crafted, known, quality, present))
     return Seen(record.name, *(np.concatenate(one) for one in zip(*parts, strict=True)))
+
+
+def _crafted(window: Window, fs_hz: float) -> NDArray[np.floating]:
+    return features.features(window.values, window.valid, window.in_mv, fs_hz)
 
 
 def embedded(windows: Sequence[Window], model: Model) -> NDArray[np.float32]:

@@ -22,7 +22,6 @@ from cardiofm.heads.learn.gather import Progress, Tell, gather, silent
 from cardiofm.heads.learn.report import report
 from cardiofm.heads.look import Seen, View, encoder_hash
 from cardiofm.heads.parts import Numbers
-from cardiofm.measure.features import NAMES
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES, CheckpointError, SignalError
 
@@ -43,7 +42,7 @@ class Plan:
     classes: tuple[str, ...] | None = None  # in this order; None: as they are found, sorted
     unit: str = ""
     threshold: float | str = 0.5  # see `learn.fit.fit`
-    last_s: float | None = None  # only the last seconds of a recording are looked at
+    view: View = field(default_factory=View)  # which part of a recording is looked at, and by which numbers
     steps: int = 200  # of tuning
     data: dict[str, str] = field(default_factory=dict, compare=False)  # where the labels are from, for the provenance
 
@@ -67,7 +66,7 @@ def finetune(
     A recording that cannot be used is told in one line, and the others go on.
     """
     parts(examples, target(examples, plan.kind, plan.classes))  # refused before anything is read
-    view = View(last_s=plan.last_s)
+    view = plan.view
     changed: dict[str, NDArray[Any]] | None = None
     seeing = model
     if plan.tune != "none":
@@ -97,13 +96,13 @@ def made(good: Sequence[Example], data: Data, plan: Plan, model: Model) -> Head:
         model=model.name,
         encoder_sha256=encoder_hash(model),
         calibration=_rounded(own.calibration),
-        view=_view(data.seen, plan.last_s),
+        view=_view(data.seen, plan.view),
         unit=plan.unit,
         linear_of=own.parts.linear_of,
         trees_of=own.parts.trees_of,
         trees_share=own.parts.share,
         thresholds=own.thresholds,
-        crafted=NAMES if own.parts.trees is not None or own.parts.linear_of != "embedding" else (),
+        crafted=plan.view.names if own.parts.trees is not None or own.parts.linear_of != "embedding" else (),
         tune=plan.tune,
         provenance={
             "data": plan.data,
@@ -116,11 +115,11 @@ def made(good: Sequence[Example], data: Data, plan: Plan, model: Model) -> Head:
     )
 
 
-def _view(seen: Sequence[Seen], last_s: float | None) -> View:
+def _view(seen: Sequence[Seen], view: View) -> View:
     """Which channels the recordings had, in all but a few, and in any."""
     share = np.mean([s.present.any(0) for s in seen], axis=0)
     uses = tuple(m for m, p in zip(MODALITIES, share, strict=True) if p > 0)
-    return View(uses, tuple(m for m, p in zip(MODALITIES, share, strict=True) if p >= NEEDED), last_s)
+    return replace(view, uses=uses, needs=tuple(m for m, p in zip(MODALITIES, share, strict=True) if p >= NEEDED))
 
 
 def _rounded(found: Calibration) -> Calibration:

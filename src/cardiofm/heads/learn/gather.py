@@ -15,7 +15,7 @@ import numpy as np
 
 from cardiofm.heads.labels import Example
 from cardiofm.heads.look import Seen, View, encoder_hash, look
-from cardiofm.measure import band, beats, features, rhythm, shape
+from cardiofm.measure import alarm, band, beats, features, rhythm, shape, unusual
 from cardiofm.pipeline import Model
 from cardiofm.signals import SignalError
 
@@ -72,7 +72,8 @@ def _kept(path: Path, examples: Sequence[Example]) -> tuple[list[Example], list[
 
 def _key(examples: Sequence[Example], model: Model, view: View | None) -> str:
     """Of what the numbers depend on: weights, what runs them, the code of the numbers, view, and the recordings."""
-    sources = (Path(str(module.__file__)) for module in (features, band, beats, rhythm, shape))
+    own = (alarm, unusual) if view is not None and view.numbers == "end" else (features, beats, rhythm, shape)
+    sources = (Path(str(module.__file__)) for module in (*own, band))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
     what = [encoder_hash(model), type(model.backend).__name__, code.hexdigest(), repr(view), [e.name for e in examples]]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]

@@ -28,11 +28,12 @@ from cardiofm.heads.learn.fit import Data, boosted_on_hand_crafted, fit
 from cardiofm.heads.learn.gather import gather
 from cardiofm.heads.learn.report import lines
 from cardiofm.heads.look import View
+from cardiofm.measure.alarm import LOOK_S
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import Record
 
 MOST = 3000  # recordings of a dataset: all but of challenge-2017
-ALARM_S = 30.0  # before the alarm
+BEFORE_THE_ALARM = View(last_s=LOOK_S, numbers="end")
 MISSED = 5  # what a true alarm that is missed costs, in false ones: PhysioNet/CinC 2015
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardiofm"
 _FOLDS = {8: "valid", 9: "test"}  # of ptb-xl; 1 to 7 train, 10 is sealed
@@ -68,7 +69,7 @@ SHIPPED = (
         "challenge-2015",
         Plan(
             "alarm", "classification", "whether the arrhythmia alarm at the end is true", classes=("false", "true"),
-            threshold=1 / (1 + MISSED), last_s=ALARM_S,
+            threshold=1 / (1 + MISSED), view=BEFORE_THE_ALARM,
         ),
         lambda e: "true" if e.labels["true_alarm"] else "false",
     ),
@@ -81,7 +82,7 @@ def examples(dataset: str, data_root: Path, limit: int | None = None) -> tuple[l
     """Recordings of a dataset that heads may see, the first by the hash of their names, and how they are looked at."""
     found = [e for e in catalog.entries(dataset, data_root) if e.labels.get("strat_fold") != _SEALED]
     found = sorted(found, key=lambda e: hashlib.sha256(f"{e.dataset} {e.record}".encode()).digest())[:limit]
-    view = View(last_s=ALARM_S) if dataset == "challenge-2015" else View()
+    view = BEFORE_THE_ALARM if dataset == "challenge-2015" else View()
     return [Example(e.record, partial(_read, e, data_root), "", e.patient, _split(e)) for e in found], view
 
 
@@ -123,7 +124,7 @@ def _split(entry: Entry) -> str:
 def _read(entry: Entry, data_root: Path) -> Record:
     record = catalog.load(entry, data_root)
     alarm_s = entry.labels.get("alarm_s")
-    return record if alarm_s is None else record.crop(alarm_s - ALARM_S, alarm_s)
+    return record if alarm_s is None else record.crop(alarm_s - LOOK_S, alarm_s)
 
 
 def main() -> None:
