@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _COLOURS = {"model": "#b4252d", "hand-crafted": "#3b8a5a", "minirocket": "#1f5fa8", "untrained": "#999999"}
 _NAMES = {"model": "CardioFM", "minirocket": "MiniRocket", "untrained": "untrained network"}
+_GROUPS = ("#d62728", "#1f77b4", "#2ca02c", "#ff9f1c", "#7a4f9a", "#222222")
 _GOOD, _BAD, _OPEN = "#1a7f5a", "#b3261e", "#555555"
 
 
@@ -80,13 +81,13 @@ def maps(
         names = sorted(dict.fromkeys(groups), key=lambda g: (g == "not known", g))
         for k, group in enumerate(names):
             at = which == group
-            colour = "#cccccc" if group == "not known" else plt.get_cmap("tab10")(k)
+            colour = "#cccccc" if group == "not known" else _GROUPS[k % len(_GROUPS)]
             axis.scatter(*place_W2[at].T, s=10, alpha=0.7, lw=0, color=colour, label=f"{group} ({at.sum()})",
                          zorder=1 if group == "not known" else 2)  # fmt: skip
         axis.set_title(f"by {name}", fontsize=10)
         axis.set_xlabel(f"first principal axis, {share[0]:.0%} of the variance", fontsize=8)
         axis.set_ylabel(f"second, {share[1]:.0%}", fontsize=8)
-        axis.legend(fontsize=7, frameon=False, markerscale=1.6)
+        axis.legend(fontsize=7, framealpha=0.85, edgecolor="none", markerscale=1.6, loc="upper right")
         axis.tick_params(labelsize=7)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)

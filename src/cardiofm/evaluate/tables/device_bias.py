@@ -20,7 +20,8 @@ def device_bias(result: dict[str, Any]) -> list[str]:
         f"**Which dataset?** A window of the ECG alone for each of so many patients ({sets}): how often its dataset is "
         f"told, mean over datasets; chance {chance}. Datasets differ in device, lead, filters and patients, and all of "
         "these are told together. By a linear probe on unseen patients, and by the nearest other window; then without "
-        "the mean of each dataset. Brackets: 95 % over patients.",
+        "the mean of each dataset, which leaves a linear probe nothing, but the nearest window how datasets spread. "
+        "Brackets: 95 % over patients.",
         "",
         *header(("numbers", "linear probe", "means removed", "nearest window", "means removed")),
     ]

@@ -26,4 +26,4 @@ def heads(result: dict[str, Any]) -> list[str]:
         digits = _DIGITS.get(metric, 3)
         cells = [ranged(own, digits, bold=True), *(ranged(by.get(m), digits) for m in ("hand-crafted", "constant"))]
         lines.append(line((name, own["set"], metric, *cells, f"{own['patients']} ({own['refused']})")))
-    return [*lines, "", behind("heads", result)]
+    return [*lines, "", f"ROC, confusion and calibration: `results/heads.png`. {behind('heads', result)}"]
