@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.signals import Signal
-from cardiofm.stream.clock import Clock, Line
+from cardiofm.stream.clock import MOST_S, Clock, Line
 
 _STEPS = 100  # between packets, that say what rate the stamps speak of
 _GROSS = 0.2  # a rate this share off is no drift: the packets do not fit their places
@@ -157,22 +157,23 @@ class Channel:
             first = self._by_stamp(self._clock, t_s, end, length)
             if first >= end:
                 self._clock.see(first, t_s)
-                self._compare(t_s, length)
+            self._compare(t_s, length)
             self._length = length if self._length in (None, length) else 0
         return Packet(self, first, values_n)
 
     def write(self, packet: Packet) -> None:
         """Keep a packet, or a piece of one; what comes twice or too late is counted and left out."""
         first, last = packet.first, packet.first + len(packet.values)
-        if self.buffer.came(first, last).all():
-            self.counts["samples twice"] += last - first
-            return
-        late = min(max(0, self.front - first), last - first)
+        came_n = self.buffer.came(first, last)
+        begin = min(max(0, self.front - first), last - first)  # what is before is decided
+        twice, late = int(came_n.sum()), begin - int(came_n[:begin].sum())
+        if twice:
+            self.counts["samples twice"] += twice
         if late:
-            self.counts["samples too late"] += late - int(self.buffer.came(first, first + late).sum())
+            self.counts["samples too late"] += late
             self._tell("too late", "packets came too late and are left out; a larger late_s waits for them")
-        if late < last - first:
-            self.buffer.write(first + late, packet.values[late:])
+        if begin < last - first:
+            self.buffer.write(first + begin, packet.values[begin:])
 
     def _by_stamp(self, clock: Clock, t_s: float, end: int, length: int) -> int:
         """The number of a packet's first sample: lost packets are counted whole where all have one length."""
@@ -187,13 +188,16 @@ class Channel:
 
     def _compare(self, t_s: float, length: int) -> None:
         """Tell once that the stamps speak of another rate."""
+        if self._stamp is not None and t_s <= self._stamp[0]:
+            return
         if self._stamp is not None and len(self._steps) < _STEPS:
             self._steps.append((t_s - self._stamp[0]) / self._stamp[1])
         self._stamp = (t_s, length)
         if t_s - self._first_s < _ENOUGH_S or "rate" in self._told:
             return
         step_s, clock = float(np.median(self._steps)), self._clock
-        if step_s > 0 and abs(step_s * self.fs_hz - 1) > _GROSS:
+        off = abs(step_s * self.fs_hz - 1)
+        if off > _GROSS or off * length / self.fs_hz > MOST_S:
             self._tell("rate", f"the time stamps say {1 / step_s:.4g} Hz, not {self.fs_hz:g}: give that rate")
         elif clock and clock.sure and abs(clock.rate_hz / self.fs_hz - 1) > _NOTED:
             self._tell("rate", f"the time stamps say {clock.rate_hz:.5g} Hz, not {self.fs_hz:g}: theirs is used")

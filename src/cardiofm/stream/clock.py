@@ -16,7 +16,7 @@ _RATE = 0.01  # standard deviation of a sensor's rate about the stated one
 _WANDER = 2e-8  # of its rate in the square root of a second
 _OFF_S = 5e-4  # a line this far off is put right,
 _SURE = 4.0  # where the stamps are this many standard deviations sure of it
-_MOST_S = 0.05  # off: what is further from where it is due is not there
+MOST_S = 0.05  # off: what is further from where it is due is not there
 _FEW, _FORGET = 10, 200  # packets over which the spread of stamps is averaged, at first and later
 _WILD = 3.0  # standard deviations that a stamp counts at most
 
@@ -68,7 +68,7 @@ class Clock:
 
     def tolerance_s(self, n: int) -> float:
         """How far from `due_s` a stamp of sample `n` may lie: half a sample, or what stamps scatter."""
-        return max(0.5 / self.fs_hz, min(_MOST_S, _SURE * math.sqrt(self._ahead(n)[0] + self._jitter)))
+        return max(0.5 / self.fs_hz, min(MOST_S, _SURE * math.sqrt(self._ahead(n)[0] + self._jitter)))
 
     def see(self, n: int, t_s: float) -> None:
         """Sample `n` was stamped `t_s`."""
