@@ -25,6 +25,7 @@ from cardiofm.evaluate.tables.representation import representation
 from cardiofm.evaluate.tables.retrieval import retrieval
 from cardiofm.evaluate.tables.robustness import robustness, robustness_without_cross
 from cardiofm.evaluate.tables.scaling import scaling
+from cardiofm.evaluate.tables.stream import stream
 from cardiofm.evaluate.tables.throughput import throughput
 from cardiofm.evaluate.tables.training_speed import training_speed
 from cardiofm.evaluate.tables.zero_shot import zero_shot
@@ -35,7 +36,7 @@ SECTIONS = (
     *(zero_shot, rate_distortion, codec, gaps, across, robustness, robustness_without_cross, intervals),
     *(representation, few_labels, pooling, retrieval, device_bias),
     heads,
-    *(ablations, scaling, throughput, measure_speed, training_speed),
+    *(ablations, scaling, throughput, measure_speed, stream, training_speed),
 )
 
 
