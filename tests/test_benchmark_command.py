@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cardiofm.cli import app
 
 
-def run(*words: str | Path) -> tuple[int, str]:
+def run(*words: str | Path | int) -> tuple[int, str]:
     found = CliRunner().invoke(app, ["benchmark", *map(str, words)])
     return found.exit_code, found.output if found.exception is None else f"{found.output}{found.exception}"
 

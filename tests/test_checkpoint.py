@@ -15,7 +15,6 @@ from cardiofm.model.cardiofm import TINY, CardioFM
 from cardiofm.model.checkpoint import read_config, read_provenance, upgraded
 from cardiofm.signals import CheckpointError
 
-
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -100,7 +99,7 @@ def test_a_folder_of_format_3_gives_both_decoders_what_it_had(folder: Path, tmp_
 
 
 def test_a_folder_of_format_4_says_what_it_said(tmp_path: Path) -> None:
-    """Written by the version before, which still had what the encoder adds to latents and worth: nothing, as settled."""
+    """Written by the version before, with what the encoder adds to latents and worth: nothing, as settled."""
     said = load_file(GOLDEN / "format_4" / "said.safetensors")
     model = CardioFM.load(GOLDEN / "format_4")
     beat_N = 2 * torch.pi * 1.2 * torch.arange(model.config.spec.samples) / model.config.spec.fs_hz
@@ -113,7 +112,14 @@ def test_a_folder_of_format_4_says_what_it_said(tmp_path: Path) -> None:
         )
         drawn, cleaned = Draw(model)(z, patches, seen)
         decoded = Decode(model)(codes, torch.full(codes.shape[:3], 2), coded)
-    now = dict(embedding=embedding, codes=codes, worth=worth, decoded=decoded, drawn=drawn, cleaned=cleaned)
+    now = {
+        "embedding": embedding,
+        "codes": codes,
+        "worth": worth,
+        "decoded": decoded,
+        "drawn": drawn,
+        "cleaned": cleaned,
+    }
     for name, tensor in now.items():
         torch.testing.assert_close(tensor, said[name], rtol=1e-3, atol=1e-4, msg=name)
     model.save(tmp_path)
