@@ -29,4 +29,4 @@ def test_a_line_is_a_metric_of_a_head() -> None:
     lines = heads({"rows": rows, "model": model, "command": "python benchmarks/heads.py"})
     assert "| age | ptb-xl | MAE | **9.8** [8.8, 10.7] | 9.9 | 15.2 | 12 (1) |" in lines
     assert "| age | ptb-xl | r | **0.749** | – | – | 12 (1) |" in lines
-    assert lines[-1].startswith("`results/heads.json`")
+    assert "`results/heads.json`, made by" in lines[-1]
