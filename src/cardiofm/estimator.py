@@ -131,7 +131,8 @@ class CardioFMFeatures(TransformerMixin, BaseEstimator):
         one = X[0] if isinstance(X, list | tuple | np.ndarray) and len(X) else None
         if isinstance(one, str | Path | Record):
             return list(X)
-        return validate_data(self, X, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=False)
+        checked: Any = validate_data  # whose types do not know an array as X in every version
+        return checked(self, X, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=False)
 
     def _record(self, one: Any, number: int) -> Record | SignalError:
         """A recording, or why it is none."""
