@@ -213,9 +213,9 @@ def test_drifting_sensors_are_put_on_one_clock(small: Model) -> None:
 def test_notices_and_counts(small: Model) -> None:
     x = np.random.default_rng(0).normal(size=250)
     running = Stream(small, ecg_hz=250, beats=False)
-    events = [event for i in range(12) for event in running.push(ecg=(0.9 * i, x))]
+    events = [event for i in range(14) for event in running.push(ecg=(0.9 * i, x))]
     assert [e.text.split(":")[0] for e in events if isinstance(e, Notice)] == ["ecg"]
-    assert running.counts == {"ecg": {"samples twice": 11 * 25}}
+    assert running.counts == {"ecg": {"samples twice": 13 * 25}}
     running.push(ecg=(-3.0, x))
     assert running.counts["ecg"]["samples too late"] == 250
 
