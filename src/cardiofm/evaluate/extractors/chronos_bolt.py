@@ -45,7 +45,8 @@ def untrained(size: dict[str, int]) -> Any:
     from chronos.chronos_bolt import ChronosBoltModelForForecasting  # pyright: ignore[reportMissingImports]
     from transformers import T5Config  # pyright: ignore[reportMissingImports]
 
-    config = T5Config(**size, feed_forward_proj="relu", chronos_config=_BOLT, pad_token_id=0, decoder_start_token_id=0)
+    more: dict[str, Any] = {"chronos_config": _BOLT, "decoder_start_token_id": 0, "pad_token_id": 0}
+    config = T5Config(**size, feed_forward_proj="relu", **more)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return ChronosBoltModelForForecasting(config)

@@ -59,12 +59,13 @@ def _last_layer(network: Any, x_BN: Tensor) -> Tensor:
     x_BSP = torch.nn.functional.pad(x_BN, (padding, 0)).unflatten(-1, (-1, network.p))
     absent_BSP = torch.zeros_like(x_BSP, dtype=torch.bool)
     absent_BSP[:, 0, :padding] = True
-    state = tuple(torch.zeros(len(x_BN)) for _ in range(3))
+    count_B, mean_B, spread_B = (torch.zeros(len(x_BN)) for _ in range(3))
     seen = []
     for s in range(x_BSP.shape[1]):
-        state, _ = util.update_running_stats(*state, x_BSP[:, s], absent_BSP[:, s])
-        seen.append(state)
-    mean_BS, spread_BS = (torch.stack([one[k] for one in seen], 1) for k in (1, 2))
+        now, _ = util.update_running_stats(count_B, mean_B, spread_B, x_BSP[:, s], absent_BSP[:, s])
+        count_B, mean_B, spread_B = now
+        seen.append((mean_B, spread_B))
+    mean_BS, spread_BS = (torch.stack(one, 1) for one in zip(*seen, strict=True))
     z_BSP = util.revin(x_BSP, mean_BS, spread_BS, reverse=False)
     (_, out_BSD, _, _), _ = network(torch.where(absent_BSP, 0.0, z_BSP), absent_BSP)
     return out_BSD.mean(1)
