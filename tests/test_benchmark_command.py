@@ -19,13 +19,16 @@ def run(*words: str | Path | int) -> tuple[int, str]:
 def test_an_unknown_task_is_named_with_those_there_are() -> None:
     code, said = run("qtt")
     assert code != 0
-    assert "a task must be one of intervals, representation, mcmed, found 'qtt'" in said
+    assert "a task must be one of intervals, representation, few-labels, pooling, device-bias, mcmed, found" in said
 
 
 def test_a_folder_without_recordings_is_one_sentence_a_task(tmp_path: Path) -> None:
-    code, said = run("representation", "mcmed", "--model", "tiny", "--data-root", tmp_path, "--out", tmp_path)
+    code, said = run(
+        "representation", "device-bias", "mcmed", "--model", "tiny", "--data-root", tmp_path, "--out", tmp_path
+    )
     assert code == 2
     assert "representation: " in said
+    assert "device-bias: " in said
     assert "mcmed: " in said
     assert not list(tmp_path.glob("*.json"))
 

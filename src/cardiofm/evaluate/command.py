@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,29 @@ def _mcmed() -> Run:
     return main
 
 
+def _as_script(module: str) -> Callable[[], Run]:
+    """A benchmark that is called by the words of its script."""
+
+    def found() -> Run:
+        made = importlib.import_module(f"cardiofm.evaluate.{module}")
+        options = ("model", "data_root", "out", "threads", "cache", "backend", "limit")
+
+        def run(args: Namespace) -> Any:
+            given = [(name, getattr(args, name)) for name in options if getattr(args, name) is not None]
+            words = [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
+            return made.main(made.parser().parse_args(words))
+
+        return run
+
+    return found
+
+
 TASKS: dict[str, tuple[Callable[[], Run], str]] = {  # how it is found, what it measures; all but the last by default
     "intervals": (_intervals, "QT, PAT, R peaks, rate, rhythm, silence, beside classical tools"),
     "representation": (_representation, "frozen probes of diagnosis, alarms, AF, age, sex, body"),
+    "few-labels": (_as_script("few_labels"), "heads from 10, 50 and 100 patients"),
+    "pooling": (_as_script("pooling"), "attention over the windows of a long recording against their mean"),
+    "device-bias": (_as_script("device_bias"), "how well an embedding tells the dataset"),
     "mcmed": (_mcmed, "the protocol of SignalMC-MED on a folder of MC-MED"),
 }
 
