@@ -107,7 +107,7 @@ def test_reasons_are_true() -> None:
     events[10:14, [5, 6]] = np.nan  # and four beats without a T wave
     events[20:23, [7, 8]] = np.nan  # and three without a pulse
     m = measured(s.record, events, gaps={1: [(40.0, 44.0)]})
-    assert set(m.reasons("pr_ms")) == {"no P wave seen"}
+    assert set(m.reasons("pr_ms")[1:-1]) == {"no P wave seen"}  # the ends may cut one
     row = {name: m.reasons(name) for name in ("qt_ms", "pat_ms", "qtc_bazett_ms", "rr_ms")}
     r = m.values["r_peak_s"]
 

@@ -75,7 +75,7 @@ def draws(patients: Sequence[str], repeats: int = REPEATS) -> Floats:
 def roc(y_R: NDArray[np.bool_], score_R: Floats, weight_NR: Floats) -> Floats:
     """Share of true records above a threshold, at shares of false ones above it from 0 to 1, `(1 + N, G)`.
 
-    >>> roc(np.array([False, True]), np.array([0.1, 0.9]), np.ones((1, 2))).min()
+    >>> float(roc(np.array([False, True]), np.array([0.1, 0.9]), np.ones((1, 2))).min())
     1.0
     """
     order = np.argsort(-score_R, kind="stable")
