@@ -120,7 +120,6 @@ class Model:
     backend: Backend
     calibration: Calibration = field(default_factory=Calibration)
     rhythms: Rhythms | None = None  # None: no rhythm is told
-    folder: Path | None = None
     folder: Path | None = None  # where it was loaded from
 
     @overload

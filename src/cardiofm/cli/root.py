@@ -18,7 +18,7 @@ Ecg = Annotated[str | None, typer.Option(help='ECG channel by name; "-NAME" turn
 Ppg = Annotated[str | None, typer.Option(help="PPG channel by name, likewise.")]
 Fs = Annotated[float | None, typer.Option(metavar="HZ", help="Sampling rate, for files that state none.")]
 Name = Annotated[str, typer.Option("--model", help="A released model, or a model folder.")]
-Backend = Annotated[str | None, typer.Option(help="onnx or torch.")]
+Backend = Annotated[str | None, typer.Option(help="onnx, onnx-int8 or torch.")]
 
 
 class OneLine(TyperGroup):
