@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from cardiofm.config import ConfigError
 from cardiofm.model.cardiofm import TINY, CardioFM
 from cardiofm.train import objectives
 from cardiofm.train.batches import Batch
@@ -125,3 +126,31 @@ def test_bf16_gives_the_loss_of_float32(mode: str) -> None:
         loss.backward()
         found.append(float(loss.detach()))
     assert found[1] == pytest.approx(found[0], rel=0.03)
+
+
+def test_fixed_blocks_stand_still_and_all_above_them_learns() -> None:
+    """Tokens after the fixed blocks, and codes, stay as they were to the bit; the embedding does not."""
+    learner = objective(codec_share=0.0, fixed_blocks=2)
+    model, given = learner.model, batch(size=4)
+
+    def read() -> tuple[torch.Tensor, ...]:
+        with torch.no_grad():
+            tokens = model.encoder(given.x_BCN, given.valid_BCN, given.in_mv_BC, blocks=2)
+            depths = [None if seen is None else 2.0 * seen for seen in tokens.visible]
+            drawn = model.codes([model.latent(tokens, c) for c in range(2)], depths, tokens.visible)
+            return *(z for z in tokens.z if z is not None), drawn, model(given.x_BCN, given.valid_BCN, given.in_mv_BC)
+
+    before = read()
+    optimizer = torch.optim.AdamW([p for p in learner.parameters() if p.requires_grad], lr=1e-3)
+    for mode in ("masked", "cross"):
+        learner(given, step_with(learner, mode))[0].backward()
+        optimizer.step()
+    *same, moved = (torch.equal(a, b) for a, b in zip(before, read(), strict=True))
+    assert all(same)
+    assert not moved
+
+
+@pytest.mark.parametrize("settings", [{"fixed_blocks": 1}, {"fixed_blocks": -1, "codec_share": 0.0}])
+def test_blocks_can_be_fixed_only_without_codec_steps(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="fixed_blocks must be at least 0, and codec_share 0"):
+        objective(**settings)

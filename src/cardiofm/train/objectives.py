@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cardiofm.config import ConfigError
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.encoder import Tokens, token_visible
 from cardiofm.model.layers import cosines
@@ -55,6 +56,16 @@ class ObjectiveConfig:
     beats_weight: float = 1.0  # of telling where beats are, hidden ones too, from the decoder's tokens
     contrastive_weight: float = 0.02  # its gradient is many times the others': more of it, and they learn nothing
     commitment_weight: float = 0.25
+    fixed_blocks: int = (
+        0  # of the encoder, with its tokenizers and all that codes need; a head that reads them stays valid
+    )
+
+    def __post_init__(self) -> None:
+        if self.fixed_blocks < 0 or (self.fixed_blocks and self.codec_share):
+            raise ConfigError(
+                "objective.fixed_blocks must be at least 0, and codec_share 0 where blocks are fixed, "
+                f"found {self.fixed_blocks} and {self.codec_share}"
+            )
 
 
 class Pretraining(nn.Module):
@@ -65,6 +76,11 @@ class Pretraining(nn.Module):
     def __init__(self, model: CardioFM, config: ObjectiveConfig, seed: int) -> None:
         super().__init__()
         self.model, self.config, self.seed = model, config, seed
+        if config.fixed_blocks:
+            encoder = model.encoder
+            for part in (encoder.tokenizer, encoder.blocks[: config.fixed_blocks], model.quantizer, model.codes):
+                part.requires_grad_(False)
+            model.slope.requires_grad_(False)
         width = model.config.encoder.embedding
         self.project = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, PROJECTION))
         spec, G = model.config.spec, model.config.decoder.width
