@@ -1,12 +1,8 @@
-"""Gated attention over the windows of a recording against their mean, with and without heart rate variability.
-
-Writes results/pooling.json and .png. Whether an ICU alarm is true, and age and sex in BIDMC; by patient. Embeddings are
-kept in --cache, so an interrupted run goes on.
-"""
+"""Attention over the windows of a recording against their mean. Writes results/pooling.json and .png."""
 
 from __future__ import annotations
 
-from cardiofm.evaluate.pooling import main, parser
+from cardiofm.evaluate.benchmarks.pooling import main, parser
 
 if __name__ == "__main__":
-    main(parser(__doc__).parse_args())
+    main(parser().parse_args())

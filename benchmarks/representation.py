@@ -1,9 +1,8 @@
-"""What a frozen embedding tells of the heart and its owner, beside floors: see `cardiofm.evaluate.representation`.
+"""What a frozen embedding tells of the heart and its owner. Writes results/representation.json and .png."""
 
-Writes results/representation.json and .png. Features are kept in --cache, so an interrupted run goes on.
-"""
+from __future__ import annotations
 
-from cardiofm.evaluate import representation
+from cardiofm.evaluate.benchmarks.representation import main, parser
 
 if __name__ == "__main__":
-    representation.main(representation.parser().parse_args())
+    main(parser().parse_args())

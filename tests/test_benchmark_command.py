@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cardiofm.cli import app
+from cardiofm.evaluate.command import ASKED, TASKS
+from cardiofm.evaluate.run import ROOT
 
 
 def run(*words: str | Path | int) -> tuple[int, str]:
@@ -19,18 +21,28 @@ def run(*words: str | Path | int) -> tuple[int, str]:
 def test_an_unknown_task_is_named_with_those_there_are() -> None:
     code, said = run("qtt")
     assert code != 0
-    assert "a task must be one of intervals, representation, few-labels, pooling, device-bias, mcmed, found" in said
+    assert f"a task must be one of {', '.join(TASKS)}, found 'qtt'" in said
 
 
-def test_a_folder_without_recordings_is_one_sentence_a_task(tmp_path: Path) -> None:
-    code, said = run(
-        "representation", "device-bias", "mcmed", "--model", "tiny", "--data-root", tmp_path, "--out", tmp_path
-    )
+def test_a_folder_without_recordings_is_one_sentence_a_task_and_every_task_is_asked(tmp_path: Path) -> None:
+    code, said = run(*TASKS, "--data-root", tmp_path, "--out", tmp_path)
     assert code == 2
-    assert "representation: " in said
-    assert "device-bias: " in said
-    assert "mcmed: " in said
+    for task in TASKS:
+        lines = [line for line in said.splitlines() if line.startswith(f"cardiofm: {task}: ")]
+        assert len(lines) == 1, said
+    assert "Traceback" not in said
     assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_is_its_script_too(task: str) -> None:
+    module = f"cardiofm.evaluate.{TASKS[task][0]}"
+    script = (ROOT / "benchmarks" / f"{task.replace('-', '_')}.py").read_text(encoding="utf-8")
+    assert f"from {module} import main, parser" in script
+
+
+def test_mcmed_alone_waits_to_be_asked() -> None:
+    assert set(TASKS) - set(ASKED) == {"mcmed"}
 
 
 @pytest.mark.shared

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cardiofm.evaluate import device_bias, pictures
+from cardiofm.evaluate import pictures
+from cardiofm.evaluate.benchmarks import device_bias
 from cardiofm.evaluate.tables.device_bias import device_bias as table
 from cardiofm.pipeline import load
 

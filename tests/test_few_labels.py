@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cardiofm.evaluate import few_labels, pictures
+from cardiofm.evaluate import pictures
+from cardiofm.evaluate.benchmarks import few_labels
 from cardiofm.evaluate.tables.few_labels import few_labels as table
 from cardiofm.evaluate.tasks import Task
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cardiofm.data import catalog
-from cardiofm.evaluate import pictures, pooling
+from cardiofm.evaluate import pictures
+from cardiofm.evaluate.benchmarks import pooling
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.tables.pooling import pooling as table
 from cardiofm.evaluate.tasks import Task

@@ -50,7 +50,7 @@ def finetune(
 
     examples = read_labels(labels, data_root, label)
     told = {"labels": labels.name, "sha256": hashlib.sha256(labels.read_bytes()).hexdigest()}
-    plan = Plan(output.name, task, label, form=head, tune=tune, view=View(last_s=last), data=told)  # type: ignore[arg-type]
+    plan = Plan(output.name, task, label, form=head, tune=tune, view=View(last_s=last), data=told)
     with progress() as bar:
         done = bar.add_task("", total=len(examples))
         made = run(

@@ -5,6 +5,7 @@ Shapes: W windows, D numbers each.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -15,11 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from cardiofm.heads.learn.gather import CACHE
 from cardiofm.pipeline import Model
 from cardiofm.signals import Window
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardiofm"
 _CHUNK = 128  # windows a file, so that an interrupted run loses little
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """`--cache FOLDER`."""
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of features (default: %(default)s)")
 
 
 def numbers(

@@ -24,6 +24,8 @@ from cardiofm.pipeline import MIN_S
 from cardiofm.signals import InputSpec, Record, Window
 
 SEALED_FOLD = 10  # of ptb-xl
+LIMIT = 1500  # records of challenge-2017
+LIMIT_HELP = "records of challenge-2017; of the others 5/3 as many, which is all of them"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Cohort:
         np.add.at(total, self.of_window, np.where(known, values, 0))
         np.add.at(count, self.of_window, known)
         return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def most(dataset: str, limit: int) -> int:
+    """Records of a dataset at most, where `limit` is meant as in `LIMIT_HELP`."""
+    return limit if dataset == "challenge-2017" else round(limit * 5 / 3)
 
 
 def ptb_xl(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:

@@ -4,60 +4,30 @@ from __future__ import annotations
 
 import importlib
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cardiofm.config import ConfigError
 from cardiofm.signals import CheckpointError, SignalError
 
-Run = Callable[[Namespace], Any]
-
-
-def _intervals() -> Run:
-    from cardiofm.evaluate.beats.benchmark import main
-
-    return main
-
-
-def _representation() -> Run:
-    from cardiofm.evaluate.representation import LIMIT, main
-
-    return lambda args: main(Namespace(**vars(args) | {"limit": args.limit or LIMIT}))
-
-
-def _mcmed() -> Run:
-    from cardiofm.evaluate.mcmed.benchmark import main
-
-    return main
-
-
-def _as_script(module: str) -> Callable[[], Run]:
-    """A benchmark that is called by the words of its script."""
-
-    def found() -> Run:
-        made = importlib.import_module(f"cardiofm.evaluate.{module}")
-        options = ("model", "data_root", "out", "threads", "cache", "backend", "limit")
-
-        def run(args: Namespace) -> Any:
-            given = [(name, getattr(args, name)) for name in options if getattr(args, name) is not None]
-            words = [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
-            return made.main(made.parser().parse_args(words))
-
-        return run
-
-    return found
-
-
-TASKS: dict[str, tuple[Callable[[], Run], str]] = {  # how it is found, what it measures; all but the last by default
-    "intervals": (_intervals, "QT, PAT, R peaks, rate, rhythm, silence, beside classical tools"),
-    "representation": (_representation, "frozen probes of diagnosis, alarms, AF, age, sex, body"),
-    "few-labels": (_as_script("few_labels"), "heads from 10, 50 and 100 patients"),
-    "pooling": (_as_script("pooling"), "attention over the windows of a long recording against their mean"),
-    "device-bias": (_as_script("device_bias"), "how well an embedding tells the dataset"),
-    "mcmed": (_mcmed, "the protocol of SignalMC-MED on a folder of MC-MED"),
+TASKS: dict[str, tuple[str, str]] = {  # the module below cardiofm.evaluate, what it measures
+    "intervals": ("beats.benchmark", "QT, PAT, R peaks, rate, rhythm, silence, beside classical tools"),
+    "zero-shot": ("benchmarks.zero_shot", "reconstruction of sets never trained on"),
+    "gaps": ("benchmarks.gaps", "gaps drawn back, beside simple fillers"),
+    "across": ("benchmarks.across", "one signal from the other one alone"),
+    "robustness": ("benchmarks.robustness", "one signal damaged, the other one clean"),
+    "representation": ("benchmarks.representation", "frozen probes of diagnosis, alarms, AF, age, sex, body"),
+    "few-labels": ("benchmarks.few_labels", "heads from 10, 50 and 100 patients"),
+    "pooling": ("benchmarks.pooling", "attention over the windows of a long recording against their mean"),
+    "retrieval": ("benchmarks.retrieval", "whose heart it is"),
+    "device-bias": ("benchmarks.device_bias", "how well an embedding tells the dataset"),
+    "heads": ("benchmarks.heads", "the shipped heads on people they did not learn from"),
+    "throughput": ("benchmarks.throughput", "windows per second and memory, beside every system that runs here"),
+    "mcmed": ("mcmed.benchmark", "the protocol of SignalMC-MED on a folder of MC-MED; not by default"),
 }
+ASKED = tuple(name for name in TASKS if name != "mcmed")  # by default
 
 
 def benchmark(
@@ -70,44 +40,54 @@ def benchmark(
     model: Annotated[str, typer.Option("--model", help="A released model, or a model folder.")] = "base",
     backend: Annotated[str | None, typer.Option(help="onnx, onnx-int8 or torch.")] = None,
     heads: Annotated[
-        Path | None, typer.Option(help="Folder of a head and of those of the folds; by default the model's.")
+        Path | None,
+        typer.Option(
+            help="intervals: a fiducial head's folder and those of the folds; heads: the folder of the heads."
+        ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="A part of a task: qt, pat, …; ptb-xl, ludb, ….")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Recordings of each set at most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Recordings, windows or patients of each set at most, as the task counts.")
+    ] = None,
     weights: Annotated[list[str] | None, typer.Option(metavar="PEER=PATH", help="A peer's weights.")] = None,
     repo: Annotated[list[str] | None, typer.Option(metavar="PEER=PATH", help="A peer's checkout.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of features that are computed once.")] = None,
     stand_in: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="mcmed: write simulated visits here and run on them.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder of the results.")] = Path("results"),
 ) -> None:
     """Measure the model beside the tools of today on public recordings: a table, a JSON file, pictures.
 
-    A task whose recordings are missing is named, and the others still run.
+    A task whose recordings are missing is named, and the others still run. Features are kept: an interrupted run goes
+    on where it was.
 
     \b
     Example:
       cardiofm benchmark intervals representation --data-root ~/physionet --out results
     """
-    from cardiofm.evaluate import cached
-
-    asked = tasks or [name for name in TASKS if name != "mcmed"]
+    asked = tasks or ASKED
     unknown = [name for name in asked if name not in TASKS]
     if unknown:
         raise SignalError(f"a task must be one of {', '.join(TASKS)}, found {unknown[0]!r}")
-    args = Namespace(
-        data_root=data_root, model=model, backend=backend, heads=heads, only=only or None, limit=limit,
-        weights=weights or [], repo=repo or [], cache=cache or cached.CACHE, stand_in=stand_in,
-        threads=threads, out=out,
-    )  # fmt: skip
-    failed = []
+    given = {
+        "data_root": data_root, "model": model, "backend": backend, "heads": heads, "only": only, "limit": limit,
+        "weights": weights, "repo": repo, "cache": cache, "stand_in": stand_in, "threads": threads, "out": out,
+    }  # fmt: skip
+    failed = False
     for name in asked:
         try:
-            TASKS[name][0]()(args)
-        except (SignalError, CheckpointError) as error:
-            failed.append(name)
+            run(name, {option: value for option, value in given.items() if value})
+        except (SignalError, CheckpointError, ConfigError, ModuleNotFoundError) as error:
+            failed = True
             typer.echo(f"cardiofm: {name}: {error}", err=True)
     if failed:
         raise typer.Exit(2)
+
+
+def run(task: str, given: dict[str, Any]) -> None:
+    """One task with the options that it has; what is not given is as in its own script."""
+    module = importlib.import_module(f"cardiofm.evaluate.{TASKS[task][0]}")
+    own = vars(module.parser(None).parse_args([]))
+    module.main(Namespace(**own | {option: value for option, value in given.items() if option in own}))

@@ -17,7 +17,7 @@ from cardiofm.evaluate.extractors.extractor import Extractor
 from cardiofm.evaluate.extractors.own import alone, embedding, untrained
 from cardiofm.evaluate.extractors.rocket import minirocket
 from cardiofm.pipeline import Model
-from cardiofm.signals import MODALITIES, Window
+from cardiofm.signals import MODALITIES, CheckpointError, Window
 
 FIT_WINDOWS = 256  # that MiniRocket's thresholds come from
 
@@ -52,7 +52,7 @@ def numbers(
 def unchanged(sha256: str, now: str) -> None:
     """Stops where the weights were replaced while they were being scored: the results would name the wrong ones."""
     if sha256 != now:
-        raise ValueError(
+        raise CheckpointError(
             f"the weights must stay the same during a benchmark, found {sha256[:12]} before and {now[:12]} after; "
             "empty the --cache folder and run it again"
         )

@@ -11,6 +11,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cardiofm import weights
 from cardiofm.data.store import file_hash
 from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.model.checkpoint import WEIGHTS, read_provenance
+from cardiofm.signals import SignalError
 
 ROOT = Path(__file__).resolve().parents[3]  # of the repository
 _PACKAGES = (
@@ -40,12 +42,28 @@ def parser(about: str | None, limit: int, limit_help: str) -> argparse.ArgumentP
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = Path(os.environ.get("CARDIOFM_DATA_ROOT", ROOT.parent / "shared" / "data"))
     parser.add_argument("--model", default="base", help="a released model's name or a model folder (default: base)")
-    parser.add_argument("--backend", choices=("onnx", "torch"), help="default: onnx where the folder has graphs")
+    parser.add_argument(
+        "--backend", choices=("onnx", "onnx-int8", "torch"), help="default: onnx where the folder has graphs"
+    )
     parser.add_argument("--data-root", type=Path, default=data, help="default: $CARDIOFM_DATA_ROOT or ../shared/data")
     parser.add_argument("--limit", type=int, default=limit, help=f"{limit_help} (default: {limit})")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="folder of the results (default: results)")
     return parser
+
+
+def add_only(parser: argparse.ArgumentParser, names: Iterable[str], what: str) -> None:
+    """`--only NAME …`, which `only` reads."""
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"{what}, of {', '.join(names)} (default: all)")
+
+
+def only(args: argparse.Namespace, names: Iterable[str], what: str) -> list[str]:
+    """The names that `--only` gives, or all of them. Raises SignalError for a name that is none of them."""
+    every = list(names)
+    unknown = [name for name in args.only or () if name not in every]
+    if unknown:
+        raise SignalError(f"a {what} must be one of {', '.join(every)}, found {', '.join(unknown)}")
+    return args.only or every
 
 
 def row(interval: Interval, digits: int, **keys: Any) -> dict[str, Any]:

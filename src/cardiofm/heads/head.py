@@ -21,7 +21,7 @@ from cardiofm import weights
 from cardiofm.config import ConfigError, from_dict, to_dict
 from cardiofm.heads.calibration import Calibration
 from cardiofm.heads.look import Seen, View, encoder_hash, look
-from cardiofm.heads.parts import Floats, Parts
+from cardiofm.heads.parts import NUMBERS, Floats, Parts
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES, CheckpointError, Record
 
@@ -174,5 +174,10 @@ def load(name_or_folder: str | Path) -> Head:
         raise CheckpointError(f"{folder} has format {version}, this version reads {FORMAT}; update cardiofm")
     if about.crafted and about.crafted != about.view.names:
         raise CheckpointError(f"{folder} must know the numbers that this version measures, found others; make it again")
-    parts = Parts.of(arrays, about.linear_of, about.trees_of, about.trees_share)  # type: ignore[arg-type]
+    if about.linear_of not in NUMBERS or about.trees_of not in NUMBERS:
+        raise CheckpointError(
+            f"{folder} must say one of {', '.join(NUMBERS)} of its numbers, found {about.linear_of!r} and "
+            f"{about.trees_of!r}; make it again"
+        )
+    parts = Parts.of(arrays, about.linear_of, about.trees_of, about.trees_share)
     return Head(about, parts, folder)

@@ -22,7 +22,7 @@ from cardiofm.data.readers import read
 from cardiofm.signals import Record, SignalError
 
 Kind = Literal["classification", "multilabel", "regression"]
-KINDS = ("classification", "regression", "multilabel")
+KINDS: tuple[Kind, ...] = ("classification", "regression", "multilabel")
 SPLITS = ("train", "valid", "test")
 SHARES = (0.6, 0.2, 0.2)  # of the patients, where no split is given
 LEAST = 10  # patients that a head can be made of

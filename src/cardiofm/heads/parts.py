@@ -18,6 +18,7 @@ from cardiofm.signals import CheckpointError
 
 Floats = NDArray[np.float64]
 Numbers = Literal["embedding", "hand-crafted", "both"]
+NUMBERS: tuple[Numbers, ...] = ("embedding", "hand-crafted", "both")
 
 
 def numbers(seen: Sequence[Seen], which: Numbers) -> Floats:

@@ -236,6 +236,6 @@ def show(result: dict[str, Any]) -> None:
 def parser(about: str | None) -> argparse.ArgumentParser:
     """The arguments of the script; the command line has the same."""
     made = run.parser(about, 1_000_000, "visits at most")
-    made.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
+    cached.add_argument(made)
     made.add_argument("--stand-in", type=Path, metavar="DIR", help="write a synthetic stand-in to DIR and run on that")
     return made

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cardiofm.signals import SignalError
 
 Tell = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardiofm"
 _ARRAYS = ("embedding", "crafted", "known", "quality", "present")
 
 

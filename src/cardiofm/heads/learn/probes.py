@@ -23,6 +23,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from cardiofm.signals import SignalError
+
 Kind = Literal["binary", "classes", "multilabel", "regression"]
 Head = Literal["linear", "boosting"]
 Decide = Callable[[NDArray[Any], NDArray[np.bool_]], float]  # (truth, positive) → the higher the better
@@ -101,7 +103,7 @@ def folds_of(y: ArrayLike, groups: Sequence[str], kind: Kind, folds: int, seed: 
     """
     names, index = np.unique(np.asarray(groups, str), return_inverse=True)
     if not 2 <= folds <= len(names):
-        raise ValueError(f"folds must be 2 to the number of patients ({len(names)}), found {folds}; take fewer folds")
+        raise SignalError(f"folds must be 2 to the number of patients ({len(names)}), found {folds}; take fewer folds")
     order = np.random.default_rng(seed).permutation(len(names))
     if kind == "binary":
         positive = np.zeros(len(names), bool)
@@ -254,7 +256,7 @@ def _inner(
 def _path(x: NDArray[Any], y: NDArray[Any], kind: Kind, head: Head, only: int | None = None) -> Iterator[Pipeline]:
     """The head fitted once for each penalty, strongest first (or for the `only` one of that number)."""
     if kind != "regression" and (y.min() == y.max()):
-        raise ValueError("the training rows must hold true and false labels, found one kind; take more patients")
+        raise SignalError("the training rows must hold true and false labels, found one kind; take more patients")
     before = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), RowSpace())
     before.set_params(simpleimputer__strategy="median")
     if head == "boosting":

@@ -25,7 +25,7 @@ from cardiofm.heads.head import Head
 from cardiofm.heads.labels import Example, parts, target
 from cardiofm.heads.learn.finetune import Plan, made
 from cardiofm.heads.learn.fit import Data, boosted_on_hand_crafted, fit
-from cardiofm.heads.learn.gather import gather
+from cardiofm.heads.learn.gather import CACHE, gather
 from cardiofm.heads.learn.report import lines
 from cardiofm.heads.look import View
 from cardiofm.measure.alarm import LOOK_S
@@ -35,7 +35,6 @@ from cardiofm.signals import Record
 MOST = 3000  # recordings of a dataset: all but of challenge-2017
 BEFORE_THE_ALARM = View(last_s=LOOK_S, numbers="end")
 MISSED = 5  # what a true alarm that is missed costs, in false ones: PhysioNet/CinC 2015
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardiofm"
 _FOLDS = {8: "valid", 9: "test"}  # of ptb-xl; 1 to 7 train, 10 is sealed
 _SEALED = 10
 _FORMS: tuple[dict[str, Any], ...] = ({"form": "linear"}, {"form": "linear", "linear_of": "both"}, {"form": "fused"})

@@ -12,6 +12,7 @@ number is given.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,24 +47,21 @@ SETS = {
     "ludb": (cohorts.ludb, tasks.of_ludb),
     "ppg-bp": (cohorts.ppg_bp, tasks.of_ppg_bp),
 }
-LIMIT = 1500  # records of challenge-2017
 OLD_YEARS = 60
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(about: str | None = __doc__) -> argparse.ArgumentParser:
     """The arguments of `main`."""
-    found = run.parser(__doc__, LIMIT, "records of challenge-2017; of the others 5/3 as many, which is all of them")
-    found.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
-    found.add_argument("--only", nargs="+", choices=tuple(SETS), help="default: all sets")
+    found = run.parser(about, cohorts.LIMIT, cohorts.LIMIT_HELP)
+    cached.add_argument(found)
+    run.add_only(found, SETS, "sets")
     peers.add_arguments(found)
     return found
 
 
 def main(args: argparse.Namespace) -> None:
     """Read, encode, fit, score; print the table; write the results."""
-    unknown = [name for name in args.only or () if name not in SETS]
-    if unknown:
-        raise SignalError(f"a set must be one of {', '.join(SETS)}, found {', '.join(unknown)}")
+    asked = run.only(args, SETS, "set")
     sha256 = run.checkpoint(args.model)["sha256"]
     model = load(args.model, backend=args.backend, threads=args.threads)
     rows: list[dict[str, Any]] = []
@@ -71,14 +69,13 @@ def main(args: argparse.Namespace) -> None:
     used: list[Piece] = []
     about: dict[str, str] = {}
     others, absent = peers.here(args.weights, args.repo, model.spec)
-    for name in args.only or SETS:
+    for name in asked:
         read, ask = SETS[name]
-        limit = args.limit if name == "challenge-2017" else round(args.limit * 5 / 3)
         try:
-            cohort = read(args.data_root, model.spec, limit)
+            cohort = read(args.data_root, model.spec, cohorts.most(name, args.limit))
         except SignalError as error:
             absent[name] = str(error)
-            Console(stderr=True).print(f"{name}: {error}", highlight=False)
+            print(f"{name}: {error}", file=sys.stderr)
             continue
         made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
         about |= own

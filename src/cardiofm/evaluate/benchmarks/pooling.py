@@ -84,7 +84,7 @@ class Long:
 def parser(about: str | None = __doc__) -> argparse.ArgumentParser:
     """The arguments of `main`."""
     made = run.parser(about, LIMIT, "records of a set")
-    made.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
+    cached.add_argument(made)
     made.add_argument("--windows", type=int, default=WINDOWS, help="of a record (default: %(default)s)")
     return made
 

@@ -51,7 +51,7 @@ Floats = NDArray[np.float64]
 def parser(about: str | None = __doc__) -> argparse.ArgumentParser:
     """The arguments of `main`."""
     made = run.parser(about, LIMIT, "patients of a dataset")
-    made.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
+    cached.add_argument(made)
     return made
 
 

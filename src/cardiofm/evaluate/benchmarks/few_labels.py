@@ -27,8 +27,8 @@ from cardiofm.heads.learn import probes
 from cardiofm.heads.learn.fit import linear_of
 from cardiofm.heads.scores import Interval
 from cardiofm.pipeline import load
+from cardiofm.signals import SignalError
 
-LIMIT = 1500  # records of challenge-2017
 SIZES = (10, 50, 100)  # patients
 DRAWS = 20
 REPEATS = 500
@@ -46,8 +46,8 @@ Draw = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows to learn from, rows t
 
 def parser(about: str | None = __doc__) -> argparse.ArgumentParser:
     """The arguments of `main`."""
-    made = run.parser(about, LIMIT, "records of challenge-2017; of the others 5/3 as many, which is all of them")
-    made.add_argument("--cache", type=Path, default=cached.CACHE, help="folder of features (default: %(default)s)")
+    made = run.parser(about, cohorts.LIMIT, cohorts.LIMIT_HELP)
+    cached.add_argument(made)
     made.add_argument("--draws", type=int, default=DRAWS, help="of each size (default: %(default)s)")
     return made
 
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     used: list[Piece] = []
     about: dict[str, str] = {}
     for name, (read, ask, questions) in ASKED.items():
-        cohort = read(args.data_root, model.spec, args.limit if name == "challenge-2017" else round(args.limit * 5 / 3))
+        cohort = read(args.data_root, model.spec, cohorts.most(name, args.limit))
         every = [e for e in frozen.always(cohort, model, sha256) if e.name in METHODS]
         about |= {e.name: e.meaning for e in every}
         features = {e.name: cohort.mean(e.kept(cohort.windows, args.cache)) for e in every}
@@ -140,7 +140,7 @@ def drawings(task: Task, size: int, draws: int = DRAWS, seed: int = 0) -> list[D
         if _both_kinds(truth[train], names[train]):
             found.append((train, np.flatnonzero(part == "test" if task.part else ~own)))
     if len(found) < draws:
-        raise ValueError(
+        raise SignalError(
             f"{task.dataset} must have more than {size} patients of whom {LEAST} have and {LEAST} lack each label of "
             f"{task.name!r}, found {len(pool)} patients and {len(found)} such draws; take more recordings"
         )
