@@ -14,6 +14,8 @@ from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
 from cardiofm.evaluate import floors, metrics
 from cardiofm.evaluate.bootstrap import ratio
+from cardiofm.measure import bridge
+from cardiofm.measure.bridge import matched
 from cardiofm.signals import InputSpec
 
 SPEC = InputSpec()
@@ -23,7 +25,7 @@ events = st.lists(st.integers(0, 300), max_size=12).map(lambda ms: sorted(np.uni
 @given(events, events, st.sampled_from([0.0, 0.01, 0.05, 0.3]))
 @settings(max_examples=200, deadline=None)
 def test_as_many_events_are_paired_as_any_pairing_can(true, found, tolerance_s):
-    pairs = metrics.matched(true, found, tolerance_s)
+    pairs = matched(true, found, tolerance_s)
     assert all(abs(true[i] - found[j]) <= tolerance_s + 1e-6 for i, j in pairs)
     assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
     if true and found:
@@ -107,12 +109,12 @@ def test_the_rhythm_goes_on_through_a_gap_at_either_end():
     for start_s, end_s in ((0.0, 2.0), (3.0, 5.0), (6.0, 8.0)):
         kept = events_s[(events_s < start_s) | (events_s >= end_s)]
         want = events_s[(events_s >= start_s) & (events_s < end_s)]
-        made = floors.continued(kept, start_s, end_s)
+        made = bridge.continued(kept, start_s, end_s)
         assert made[(made >= start_s) & (made < end_s)] == pytest.approx(want)
         assert (made >= start_s - 0.8 - 1e-9).all()
     unseen = np.delete(events_s, 4)  # at 3.2 s, lost for a gap from 3.3 to 3.9 s
-    assert floors.continued(unseen, 3.3, 3.9) == pytest.approx([3.2])
-    assert len(floors.continued([1.0], 2.0, 3.0)) == 0
+    assert bridge.continued(unseen, 3.3, 3.9) == pytest.approx([3.2])
+    assert len(bridge.continued([1.0], 2.0, 3.0)) == 0
 
 
 @given(st.integers(0, 1000), st.floats(-1.2, 1.2))
@@ -121,17 +123,17 @@ def test_the_usual_delay_is_found_in_an_irregular_rhythm(seed, delay_s):
     rng = np.random.default_rng(seed)
     from_s = np.cumsum(rng.uniform(0.5, 1.3, 10))
     to_s = from_s + delay_s + rng.normal(0, 0.004, 10)
-    found = floors.usual_delay(from_s, np.delete(to_s, rng.integers(10)))
+    found = bridge.usual_delay(from_s, np.delete(to_s, rng.integers(10)))
     assert found is not None
-    assert len(metrics.matched(from_s + found, to_s, 0.05)) >= 9
-    assert floors.usual_delay([0.0], [9.0]) is None
+    assert len(matched(from_s + found, to_s, 0.05)) >= 9
+    assert bridge.usual_delay([0.0], [9.0]) is None
 
 
 def test_there_is_no_template_of_two_beats():
     x_N, visible = np.zeros(SPEC.samples, np.float32), np.ones(SPEC.samples, bool)
     visible[500:750] = False
     assert floors.beat_template(x_N, visible, slice(500, 750), SPEC.fs_hz, [1.0, 1.8]) is None
-    assert floors.median_beat(x_N, np.zeros_like(visible), [1.0, 2.0, 3.0], SPEC.fs_hz) is None
+    assert bridge.median_beat(x_N, np.zeros_like(visible), [1.0, 2.0, 3.0], SPEC.fs_hz) is None
 
 
 def _regular():

@@ -16,13 +16,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm import weights
-from cardiofm.codec.recording import Codec
 from cardiofm.config import ConfigError, from_dict
 from cardiofm.data.hide import Hidden, Hide
 from cardiofm.data.usable import MIN_S as MIN_S
@@ -34,7 +33,7 @@ from cardiofm.measure.rhythms import Rhythms, rhythm_of
 from cardiofm.measure.whole import measurement
 from cardiofm.model.checkpoint import HEAD, read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
-from cardiofm.redraw import Drawn, Redrawing, draw_cleaned
+from cardiofm.redraw import Drawn, Redrawing, draw_cleaned, draw_hidden
 from cardiofm.signals import (
     CheckpointError,
     Embedding,
@@ -45,6 +44,9 @@ from cardiofm.signals import (
     SignalError,
     Window,
 )
+
+if TYPE_CHECKING:
+    from cardiofm.codec.recording import Codec
 
 OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
 
@@ -154,7 +156,7 @@ class Model:
         rows: list[tuple[Window, NDArray[np.float32]]] = []
         for chunk in batches(self._items(records, hop_s), batch):
             windows = [item for _, item in chunk if isinstance(item, Window)]
-            values = iter(self._encode(windows).embedding if windows else ())
+            values = iter(self._embed(windows) if windows else ())
             for record, item in chunk:
                 if isinstance(item, Window):
                     rows.append((item, next(values)))
@@ -257,6 +259,8 @@ class Model:
 
     def codec(self) -> Codec:
         """The model as a codec. Raises CheckpointError where its folder has no prior."""
+        from cardiofm.codec.recording import Codec  # with its wavelets: nothing that embeds or measures waits for it
+
         return Codec.of(self.name, self.folder, self.spec, self.backend)
 
     @property
@@ -289,6 +293,13 @@ class Model:
             order += at
         return parts[0] if len(parts) == 1 else Encoded.join(parts).rows(np.argsort(order))
 
+    def _embed(self, windows: list[Window]) -> NDArray[np.float32]:
+        """The embeddings of windows `(W, E)`, in order; each runs only the streams that it has."""
+        rows: dict[int, NDArray[np.float32]] = {}
+        for at, kind in kinds(windows):
+            rows |= zip(at, self.backend.embed(*stacked([windows[i] for i in at]), kind), strict=True)
+        return np.stack([rows[i] for i in range(len(windows))])
+
     def _draw(
         self, made: Redrawing, bits_per_second: float | None, batch: int, denoise: bool = False
     ) -> Iterator[Drawn]:
@@ -307,7 +318,8 @@ class Model:
             elif denoise:
                 drawn_BCN = draw_cleaned(self.backend, code, *stacked(windows), self.spec.fs_hz)
             else:
-                drawn_BCN = self.backend.draw(code)
+                x_BCN, visible_BCN, _ = stacked(windows)
+                drawn_BCN = draw_hidden(self.backend, code, x_BCN, visible_BCN, self.spec.fs_hz)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
                 offset_C, scale_C = made.unit(window, whole, one)

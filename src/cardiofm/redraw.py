@@ -14,11 +14,37 @@ from numpy.typing import NDArray
 from cardiofm.data.hide import Hidden
 from cardiofm.data.join import Joiner, restore_gaps
 from cardiofm.data.usable import MIN_S
+from cardiofm.measure.bridge import bridged
 from cardiofm.measure.cleaning import cleaned, kept_share
 from cardiofm.model.encoded import Backend, Encoded
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
 
 SURE = 0.9  # of a channel's power that is signal: above this nothing is asked of the other channel
+USUAL = 0.5  # weight of the usual beat in a gap, where beats are foretold exactly …
+ERROR_S = 0.06  # … and half of it where they are this far off
+LARGEST = 20.0  # of a drawing, in standard deviations
+
+
+def draw_hidden(
+    backend: Backend, code: Encoded, x_BCN: NDArray[np.float32], visible_BCN: NDArray[np.bool_], fs_hz: float
+) -> NDArray[np.float32]:
+    """Both waveforms `(B, C, N)` in normalised units: what is visible as it is, what is hidden drawn.
+
+    A token of which something is hidden is drawn whole. In a gap the drawing is averaged with the usual beat of the
+    window, the more the surer it is where beats fall (`measure.bridge`): the two err in different ways.
+    """
+    whole_BCS = np.logical_and(code.seen, np.all(visible_BCN.reshape(*code.patches.shape), axis=-1))
+    scattered_BC1 = 2 * whole_BCS.sum(-1, keepdims=True) < code.seen.sum(-1, keepdims=True)
+    whole_BCS = np.where(scattered_BC1, code.seen, whole_BCS)  # rather those tokens than nothing
+    drawn_BCN = backend.draw(code._replace(seen=whole_BCS, patches=code.patches * whole_BCS[..., None]))
+    shown_BCN = visible_BCN & np.asarray(code.seen.any(-1))[..., None]
+    own_BCN = (x_BCN - code.offset[..., None]) / np.where(code.scale > 0, code.scale, 1)[..., None]
+    out_BCN = np.where(shown_BCN, np.clip(own_BCN, -LARGEST, LARGEST), drawn_BCN).astype(np.float32)
+    for drawn_CN, shown_CN in zip(out_BCN, shown_BCN, strict=True):
+        for c, gap, usual_N, error_s in bridged(drawn_CN, shown_CN, fs_hz):
+            weight = USUAL / (1 + (error_s / ERROR_S) ** 2)
+            drawn_CN[c, gap] += weight * (usual_N - drawn_CN[c, gap])
+    return out_BCN
 
 
 def draw_cleaned(
@@ -35,8 +61,9 @@ def draw_cleaned(
     signal. Where much is taken away and there is another channel, what that one alone says stands in its place, so
     that a bad channel is no worse than none.
     """
-    drawn_BCN = backend.draw(code, denoise=True)
-    out_BCN, seen_BC = drawn_BCN.copy(), np.asarray(code.seen.any(-1))
+    drawn_BCN, seen_BC = backend.draw(code, denoise=True), np.asarray(code.seen.any(-1))
+    gaps = not visible_BCN[seen_BC].all()
+    out_BCN = draw_hidden(backend, code, x_BCN, visible_BCN, fs_hz) if gaps else drawn_BCN.copy()
     for c, modality in enumerate(MODALITIES):
         rows = np.flatnonzero(seen_BC[:, c])
         if not len(rows):
@@ -50,8 +77,7 @@ def draw_cleaned(
             lone = backend.encode(x, lone_BCN, in_mv_BC[doubted], (1 - c,))
             instead_BN[doubted] = backend.draw(lone)[:, c]
         made_BN = cleaned(drawn_BCN[rows, c], fs_hz, modality, instead_BN[rows])
-        seen_BN = np.repeat(code.seen[rows, c], drawn_BCN.shape[-1] // code.seen.shape[-1], axis=-1)
-        out_BCN[rows, c] = np.where(seen_BN, made_BN, drawn_BCN[rows, c])
+        out_BCN[rows, c] = np.where(visible_BCN[rows, c], made_BN, out_BCN[rows, c])
     return out_BCN
 
 

@@ -18,6 +18,7 @@ from cardiofm.evaluate import dictionary, floors, metrics, pat_template
 from cardiofm.evaluate.drawing import draw, unit
 from cardiofm.evaluate.sample import Piece
 from cardiofm.measure.beats import ppg_feet, r_peaks
+from cardiofm.measure.bridge import matched
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES
 
@@ -195,7 +196,7 @@ def _overlap(true_s: Floats, moved_s: Floats, lag_s: float, end_s: float) -> tup
 
 
 def _counts(true_s: Floats, seen_s: Floats, tolerance_s: float) -> tuple[int, int]:
-    return 2 * len(metrics.matched(true_s, seen_s, tolerance_s)), len(true_s) + len(seen_s)
+    return 2 * len(matched(true_s, seen_s, tolerance_s)), len(true_s) + len(seen_s)
 
 
 def cycle_scores(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cardiofm.data.usable import stacked
 from cardiofm.model.encoded import Encoded, depths
 from cardiofm.pipeline import MIN_S, Model
-from cardiofm.redraw import draw_cleaned
+from cardiofm.redraw import draw_cleaned, draw_hidden
 from cardiofm.signals import Window
 
 
@@ -30,9 +30,16 @@ def draw(
     """
     drawn = np.zeros(visible_BCN.shape, np.float32)
     for at, code in _encoded(model, windows, visible_BCN, batch):
-        drawn[at] = model.backend.draw(code)
+        drawn[at] = _drawn(model, code, [windows[i] for i in at.tolist()], visible_BCN[at])
         _to_units(drawn, at, code, windows, visible_BCN)
     return drawn
+
+
+def _drawn(
+    model: Model, code: Encoded, windows: Sequence[Window], visible_BCN: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    x_BCN = np.where(visible_BCN, np.stack([w.values for w in windows]), np.float32(0))
+    return draw_hidden(model.backend, code, x_BCN, visible_BCN, model.spec.fs_hz)
 
 
 def draw_encoded(
@@ -52,7 +59,7 @@ def draw_encoded(
             own = [replace(windows[i], valid=visible_BCN[i]) for i in at.tolist()]
             drawn[at] = draw_cleaned(model.backend, part, *stacked(own), model.spec.fs_hz)
         else:
-            drawn[at] = model.backend.draw(part)
+            drawn[at] = _drawn(model, part, [windows[i] for i in at.tolist()], visible_BCN[at])
         _to_units(drawn, at, part, windows, visible_BCN)
     return drawn
 

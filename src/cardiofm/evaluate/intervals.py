@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from cardiofm.evaluate.metrics import matched
 from cardiofm.measure.beats import ppg_feet, r_peaks
+from cardiofm.measure.bridge import matched
 
 FINE = 4  # the delineator answers in whole samples, so it is given this many times more of them
 RULER = "NeuroKit2 ecg_clean and ecg_delineate(method='dwt') at four times the model's rate, on the original's R peaks"

@@ -10,6 +10,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cardiofm.measure.bridge import matched
+
 
 def prd(true_n: NDArray[np.floating], drawn_n: NDArray[np.floating]) -> float:
     """100 * rms(error) / standard deviation of the truth, in % (PRDN: the truth's mean is removed).
@@ -71,27 +73,6 @@ def best_lag(
         if found > best:
             best, at = found, lag
     return (best, at / fs_hz) if n > 1 and np.std(true_n) > 0 else (math.nan, 0.0)
-
-
-def matched(true_s: ArrayLike, found_s: ArrayLike, tolerance_s: float) -> list[tuple[int, int]]:
-    """Pairs (index into true, index into found) at most `tolerance_s` apart, each event in one pair at most.
-
-    Both in rising order. There is no other pairing with more pairs: in time order, whatever can be paired is.
-
-    >>> matched([1.0, 2.0, 3.0], [1.04, 2.2, 3.0], 0.05)
-    [(0, 0), (2, 2)]
-    """
-    true, found = np.asarray(true_s, np.float64), np.asarray(found_s, np.float64)
-    pairs, i, j = [], 0, 0
-    while i < len(true) and j < len(found):
-        if abs(true[i] - found[j]) <= tolerance_s + 1e-9:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif true[i] < found[j]:
-            i += 1
-        else:
-            j += 1
-    return pairs
 
 
 def event_f1(true_s: ArrayLike, found_s: ArrayLike, tolerance_s: float) -> float:

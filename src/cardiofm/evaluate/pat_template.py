@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cardiofm.evaluate.floors import Beat
-from cardiofm.evaluate.metrics import matched
+from cardiofm.measure.bridge import Beat, matched
 
 DELAY_S = (0.05, 1.3)  # from R peak to PPG foot; monitors delay the pulse by up to about a second
 BEFORE_S, AFTER_S = 0.3, 1.2  # of the average beat, about its event

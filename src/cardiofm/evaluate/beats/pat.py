@@ -20,9 +20,9 @@ from cardiofm.data.simulate import simulate
 from cardiofm.evaluate.beats import floors
 from cardiofm.evaluate.beats.kept import kept
 from cardiofm.evaluate.beats.table import Floats, Method, Table, at, partner, table
-from cardiofm.evaluate.metrics import matched
 from cardiofm.evaluate.noise import noisy
 from cardiofm.evaluate.pat_template import delay_s
+from cardiofm.measure.bridge import matched
 from cardiofm.measure.pair import likeliest
 from cardiofm.signals import InputSpec, Record, SignalError, Window
 

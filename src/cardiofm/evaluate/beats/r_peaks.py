@@ -23,8 +23,8 @@ from cardiofm.evaluate.beats.floors import whole
 from cardiofm.evaluate.beats.table import Method
 from cardiofm.evaluate.beats.truth import Case
 from cardiofm.evaluate.bootstrap import difference, ratio
-from cardiofm.evaluate.metrics import matched
 from cardiofm.evaluate.noise import power_in_band
+from cardiofm.measure.bridge import matched
 from cardiofm.signals import Record, Signal
 
 KINDS = ("bw", "em", "ma")

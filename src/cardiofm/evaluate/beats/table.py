@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cardiofm.evaluate.metrics import matched
+from cardiofm.measure.bridge import matched
 from cardiofm.signals import Record
 
 Floats = NDArray[np.float64]
