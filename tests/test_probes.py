@@ -286,3 +286,16 @@ def test_the_section_names_what_was_measured():
     assert "| 9 (2) |" in text
     assert "women 0.800 [0.700, 0.900]" in text
     assert text.count("\n| ") == 2  # header and one row
+
+
+@pytest.mark.shared
+def test_half_minutes_of_mitdb_are_scored_by_heads_that_learned_from_nobody_of_it(data_root: Path):
+    cohort = cohorts.mitdb(data_root, SPEC, limit=30)
+    (task,) = tasks.of_mitdb(cohort)
+    part, patients = np.array(task.part), np.array(task.patients)
+    assert set(part) <= {"train", "valid", "test"}
+    assert {one.startswith("mitdb-") for one in patients[part == "test"]} == {True}
+    assert not any(one.startswith("mitdb-") for one in patients[part != "test"])
+    assert 100 < (part == "test").sum() < 700
+    assert 5 <= len(set(patients[(part == "test") & task.y])) <= 10  # eight people of MIT-BIH or so have AF
+    assert {piece.dataset for piece in cohort.pieces()} == {"mitdb", "challenge-2017"}

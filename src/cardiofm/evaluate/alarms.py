@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from rich.progress import track
 
 from cardiofm.data import catalog
 from cardiofm.data.store import file_hash
+from cardiofm.evaluate import cached
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors.extractor import source
 from cardiofm.measure import alarm
@@ -22,18 +22,18 @@ MEANING = f"{len(alarm.NAMES)} numbers of beats and waves in the last 16 s, beat
 
 
 def before(cohort: Cohort, data_root: Path, model: Model, cache: Path) -> NDArray[np.float64]:
-    """`measure.alarm.numbers` of every recording `(R, F)`."""
+    """`measure.alarm.numbers` of every recording `(R, F)`, each kept by itself: an interrupted run goes on."""
     assert model.folder is not None
-    names = " ".join(entry.record for entry in cohort.entries)
-    made_by = f"{NAME} {file_hash(model.folder / HEAD_WEIGHTS)} {source(alarm.__file__)} {names}"
-    path = cache / f"{hashlib.sha256(made_by.encode()).hexdigest()[:32]}.npy"
-    if path.is_file():
-        return np.load(path)
-    rows = []
-    for entry in track(cohort.entries, NAME, transient=True):
+    head, code = file_hash(model.folder / HEAD_WEIGHTS), source(alarm.__file__)
+
+    def measured(entry: catalog.Entry) -> NDArray[np.float64]:
         alarm_s = entry.labels["alarm_s"]
         record = catalog.load(entry, data_root).crop(alarm_s - alarm.LOOK_S, alarm_s)
-        rows.append(alarm.numbers(record, model.gather(record), alarm_s))
-    cache.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.stack(rows))
-    return np.stack(rows)
+        return alarm.numbers(record, model.gather(record), alarm_s)
+
+    return np.stack(
+        [
+            cached.array(cache, f"{NAME} {head} {code} {entry.record}", lambda entry=entry: measured(entry))
+            for entry in track(cohort.entries, NAME, transient=True)
+        ]
+    )

@@ -1,8 +1,8 @@
 """The recordings that probes are fitted and scored on: windows, the record each belongs to, and what is known of it.
 
 Which windows: the only one of ptb-xl, ludb and ppg-bp (whose segments of 2.1 s are shorter than it); the last 10 s
-before the alarm of challenge-2015, or the last 30; the first three of challenge-2017; twelve evenly spread over each
-record of bidmc. Shapes: R records.
+before the alarm of challenge-2015, or the last 30; the first three of challenge-2017; the three of every fifth half
+minute of mitdb; twelve evenly spread over each record of bidmc. Shapes: R records.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from rich.progress import track
 
 from cardiofm.data import catalog
 from cardiofm.data.windows import window_at
+from cardiofm.evaluate.beats.rhythm import stretches
 from cardiofm.evaluate.sample import Piece
 from cardiofm.pipeline import MIN_S
 from cardiofm.signals import InputSpec, Record, Window
 
 SEALED_FOLD = 10  # of ptb-xl
+EVERY = 5  # so many half minutes of mitdb, one is taken
 LIMIT = 1500  # records of challenge-2017
 LIMIT_HELP = "records of challenge-2017; of the others 5/3 as many, which is all of them"
 
@@ -49,7 +51,7 @@ class Cohort:
     def pieces(self) -> list[Piece]:
         """The windows with their patients, for the summary of a results file."""
         of = [self.entries[k] for k in self.of_window]
-        return [Piece(self.dataset, e.patient, e.record, w) for e, w in zip(of, self.windows, strict=True)]
+        return [Piece(e.dataset, e.patient, e.record, w) for e, w in zip(of, self.windows, strict=True)]
 
     def last(self) -> Cohort:
         """The same records with the last window of each alone."""
@@ -68,7 +70,7 @@ class Cohort:
 
 def most(dataset: str, limit: int) -> int:
     """Records of a dataset at most, where `limit` is meant as in `LIMIT_HELP`."""
-    return limit if dataset == "challenge-2017" else round(limit * 5 / 3)
+    return limit if dataset in ("challenge-2017", "mitdb") else round(limit * 5 / 3)
 
 
 def ptb_xl(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
@@ -99,6 +101,29 @@ def challenge_2017(data_root: Path, spec: InputSpec, limit: int | None = None) -
 
     found = _by_hash(catalog.entries("challenge-2017", data_root), limit)
     return _cohort("challenge-2017", found, data_root, spec, starts_s)
+
+
+def mitdb(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
+    """The records of `challenge_2017`, and behind them every fifth half minute of mitdb that is AF or is not.
+
+    Such a half minute is a record with the label `rhythm` "A" or "O"; flutter, and where AF begins or ends, is left
+    out. Its patients are in the split "test".
+    """
+    first = challenge_2017(data_root, spec, limit)
+    entries, windows, of = list(first.entries), list(first.windows), first.of_window.tolist()
+    refused = 0
+    for k, (patient, x, fs_hz, af) in enumerate(track(stretches(data_root), "reading mitdb", transient=True)):
+        if k % EVERY:
+            continue
+        record = Record.from_arrays(ecg=(x, fs_hz), ecg_unit="mV")
+        usable = list(_usable(record, spec, [j * spec.window_s for j in range(3)]))
+        refused += not usable
+        if usable:
+            of += [len(entries)] * len(usable)
+            windows += usable
+            labels = {"rhythm": "A" if af else "O"}
+            entries.append(catalog.Entry("mitdb", f"{patient} {k}", Path(), patient, "test", labels, pretrain=True))
+    return Cohort("mitdb", entries, windows, np.array(of), first.refused + refused)
 
 
 def bidmc(data_root: Path, spec: InputSpec, limit: int | None = None, each: int = 12) -> Cohort:

@@ -146,6 +146,15 @@ def of_challenge_2017(cohort: Cohort) -> list[Task]:
     return [_task(cohort, "AF", "binary", np.arange(len(truth)), truth, asked)]
 
 
+def of_mitdb(cohort: Cohort) -> list[Task]:
+    """The same of half minutes of mitdb, by heads that learned from challenge-2017 and from nobody of mitdb."""
+    part = ["test" if e.dataset == "mitdb" else e.split for e in cohort.entries]
+    rows = np.array([k for k, e in enumerate(cohort.entries) if e.dataset == "mitdb" or e.split != "test"])
+    truth = np.array([one == "A" for one in cohort.label("rhythm")])
+    asked = _AUROC | {"F1 (AF)": Asked(scores.f1, scores.f1)}
+    return [_task(cohort, "AF, learned elsewhere", "binary", rows, truth, asked, part=part)]
+
+
 def of_bidmc(cohort: Cohort) -> list[Task]:
     """Age and sex; few patients, so ten folds, and the penalty is chosen on four inner ones."""
     return _people(cohort, folds=10, inner=4)

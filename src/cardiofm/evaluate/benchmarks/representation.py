@@ -43,6 +43,7 @@ SETS = {
     "ptb-xl": (cohorts.ptb_xl, tasks.of_ptb_xl),
     "challenge-2015": (cohorts.before_the_alarm, tasks.of_challenge_2015),
     "challenge-2017": (cohorts.challenge_2017, tasks.of_challenge_2017),
+    "mitdb": (cohorts.mitdb, tasks.of_mitdb),
     "bidmc": (cohorts.bidmc, tasks.of_bidmc),
     "ludb": (cohorts.ludb, tasks.of_ludb),
     "ppg-bp": (cohorts.ppg_bp, tasks.of_ppg_bp),
@@ -77,6 +78,7 @@ def main(args: argparse.Namespace) -> None:
             absent[name] = str(error)
             print(f"{name}: {error}", file=sys.stderr)
             continue
+        before = list(used)
         made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
         about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
@@ -89,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
             rows += [_row(one, refused) for one in more[0]]
             differences += [_row(one, refused) for one in more[1]]
             rows += [_row(one, refused) for one in _groups(cohort, task, found)]
-        used += cohort.pieces()
+        used += [piece for piece in cohort.pieces() if piece.dataset not in {one.dataset for one in before}]
     if not used:
         raise SignalError(f"{args.data_root} must hold one of {', '.join(SETS)}, found none; give --data-root")
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
