@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from dataclasses import replace
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from cardiofm.codec import exact, past, prior, recording, wavelet
 from cardiofm.codec.arithmetic import NUMBER, Bits, Counter, Reader, Writer, flat, number
+from cardiofm.codec.container import Channel, Chunk, Header
 from cardiofm.codec.prior import Tables
 from cardiofm.codec.recording import Codec
 from cardiofm.codec.tokens import DEEPER, Blocks
@@ -179,6 +181,39 @@ def test_damage_is_an_error_or_leaves_the_intact_chunks(
         assert any("damaged" in note for note in again.notes)
 
 
+@given(st.binary(max_size=120), st.integers(1, 3))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_whole_chunks_of_other_bytes_are_an_error_or_a_record(model: Model, data: bytes, windows: int) -> None:
+    """The check sum is right, and what it sums was never written."""
+    codec = model.codec()
+    channels = {"ecg": Channel("II", "mV", 250.0, 0.0), "ppg": Channel("P", "NU", 125.0, 0.3)}
+    about = Header("micro", codec.prior.model, codec.spec, 0.0, channels)
+    with contextlib.suppress(SignalError):
+        made = codec.decode(about.bytes() + Chunk(0, windows, data).bytes())
+        for modality in made.present:
+            assert len(values(made, modality)) <= windows * 10 * 250
+
+
+def test_every_byte_of_a_small_file_is_guarded(model: Model, short_chunks: None) -> None:
+    """Each byte changed in turn, and the file cut before it: an error, or the chunk that is whole, bit for bit."""
+    record = simulate(20, fs_ecg_hz=50, fs_ppg_hz=25, seed=4).record
+    parts = list(model.codec().encode(record, 16.0))
+    data, start, middle = b"".join(parts), len(parts[0]), len(parts[0]) + len(parts[1])
+    alone = [model.decode(parts[0] + part) for part in parts[1:]]
+    for at in range(len(data)):
+        for broken in (data[:at], data[:at] + bytes([data[at] ^ (1 + at % 255)]) + data[at + 1 :]):
+            whole = [k for k, (a, b) in enumerate(((start, middle), (middle, len(data)))) if broken[a:b] == data[a:b]]
+            if at < start or not whole:
+                with pytest.raises(SignalError):
+                    model.decode(broken)
+                continue
+            (kept,) = whole
+            again = model.decode(broken)
+            for modality in alone[kept].present:
+                assert values(again, modality).tobytes() == values(alone[kept], modality).tobytes()
+
+
 def test_another_model_says_so(model: Model, record: Record) -> None:
     data = model.encode(record.crop(0, 10), 64.0)
     codec = model.codec()
@@ -281,6 +316,47 @@ def test_bands_come_back_and_their_length_is_known(samples: int, seed: int, step
     assert all(np.array_equal(a, b) for a, b in zip(again, bands, strict=True))
     assert counter.bits <= 8 * len(writer.bytes()) + 33
     assert wavelet.length(bands, counts) == pytest.approx(counter.bits, rel=0.1, abs=40)
+
+
+class Noted(Bits):
+    """Which contexts were asked, and what came."""
+
+    def __init__(self, counts: np.ndarray) -> None:
+        super().__init__(counts)
+        self.asked: list[tuple[int, int]] = []
+
+    def learn(self, context: int, value: int) -> None:
+        self.asked.append((context, value))
+        super().learn(context, value)
+
+
+@given(st.integers(1, 2000), st.integers(0, 2**31), st.floats(0.01, 50.0))
+@settings(max_examples=20, deadline=None)
+def test_the_length_is_of_the_contexts_that_are_coded(samples: int, seed: int, step: float) -> None:
+    x = np.random.default_rng(seed).standard_normal(samples).cumsum()
+    bands = wavelet.lowered(wavelet.spectrum(x), step, flat(wavelet.SLOTS))
+    noted = Noted(flat(wavelet.SLOTS))
+    wavelet.code(Counter(), noted, samples, bands)
+    slots, hits, _ = wavelet.decisions(bands)
+    assert sorted(noted.asked) == sorted(zip(slots.tolist(), hits.astype(int).tolist(), strict=True))
+
+
+def test_lowered_levels_pay(record: Record) -> None:
+    """As many bits, less error than by rounding alone."""
+    x = values(record, "ecg")[:2500].astype(np.float64)
+    waves, counts = wavelet.spectrum((x - x.mean()) / x.std()), flat(wavelet.SLOTS)
+    for budget in (600, 2000):
+        step, bands = wavelet.finest(waves, counts, budget, 16)
+        assert wavelet.length(bands, counts) <= budget
+        rounded = next(
+            (k, q) for k in range(step - 32, 200)
+            if wavelet.length(q := wavelet.quantised(waves, 2.0 ** (k / 16)), counts) <= budget
+        )  # fmt: skip
+        errors = [
+            sum(((w - b * 2.0 ** (k / 16)) ** 2).sum() for w, b in zip(waves, q, strict=True))
+            for k, q in ((step, bands), rounded)
+        ]
+        assert errors[0] < errors[1]
 
 
 def test_a_converter_of_few_values_is_found() -> None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cardiofm.codec import wavelet
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
 from cardiofm.evaluate import codes, metrics
 from cardiofm.evaluate.drawing import decoded, encoded, mean_depth, through_codes, uniform_depths
 from cardiofm.evaluate.sample import pieces
-from cardiofm.evaluate.wavelet import Coder, _decisions
+from cardiofm.evaluate.wavelet import Coder
 from cardiofm.model.encoded import depths
 from cardiofm.pipeline import load
 from cardiofm.signals import InputSpec, Window
@@ -68,7 +69,7 @@ def test_the_wavelet_coder_keeps_its_budget_and_gets_better_with_it():
 def test_the_size_is_that_of_an_adaptive_coder_run_step_by_step():
     coder = Coder.fitted([_simulated(seed).values[0] for seed in range(2)], 640)
     bands, _ = coder.quantised(_simulated(7).values[0], 640)
-    slots, hits, raw = _decisions(bands)
+    slots, hits, raw = wavelet.decisions(bands)
     counts, bits = coder.counts.copy(), raw
     for slot, hit in zip(slots, hits, strict=True):
         bits -= math.log2(counts[int(hit), slot] / counts[:, slot].sum())

@@ -25,7 +25,7 @@ COUNT, GAPS, SPREAD, CENTRE, WINDOW_SPREAD, WINDOW_MEAN, FINE = range(0, 7 * NUM
 SIDE = 7 * NUMBER  # contexts
 SIGNAL, LEFT = 0, 1  # what the classical layer carries
 _ON_GRID = 1e-4  # of a sample: closer than this two grids are the same
-_MOST = 1 << 28  # samples of a chunk, and any step
+_MOST = 1 << 28  # of any mean
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Layers:
     codes: Codes | None = None
     bands: wavelet.Bands | None = None
     step: int = 0
+    rate: int = 0  # which of `wavelet.RATES` the bands' counts start from
     exact_n: NDArray[np.float32] | None = None
 
     @property
@@ -112,8 +113,8 @@ def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: G
     count = clock.count(spec) - number(
         coder, side, COUNT, 0 if given is None else clock.count(spec) - len(given.known_n)
     )
-    if not 0 <= count <= _MOST:
-        raise SignalError(f"a chunk must hold between 0 and {_MOST} samples, found {count}; encode the file again")
+    if not 0 <= count <= clock.count(spec):
+        raise SignalError("a chunk must hold as many samples as it has room for, and does not; encode the file again")
     known_n = gaps(coder, side, count, None if given is None else given.known_n)
     spread = number(coder, side, SPREAD, 0 if given is None else given.spread)
     mean = number(coder, side, CENTRE, 0 if given is None else given.mean)
@@ -124,7 +125,8 @@ def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: G
         price_class = coder.symbol(np.ones(CLASSES), -1 if given is None else given.price_class)
         out.codes = code_windows(coder, Blocks(tables, price_class), side, clock.known(known_n, spec), spec, given)
     if coder.step(STEPS // 2, int(given is not None and given.bands is not None)):
-        waves = Bits(tables.waves[SIGNAL if out.codes is None else LEFT])
+        out.rate = coder.symbol(np.ones(len(wavelet.RATES)), -1 if given is None else given.rate)
+        waves = Bits(tables.waves[SIGNAL if out.codes is None else LEFT, out.rate])
         step = 0 if given is None else given.step
         out.step = 4 * number(coder, side, FINE, step // 4) + coder.symbol(np.ones(4), step % 4)
         if abs(out.step) > 120 * OCTAVE:
@@ -132,9 +134,9 @@ def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: G
         samples = clock.windows * spec.samples
         out.bands = wavelet.code(coder, waves, samples, None if given is None else given.bands)
     if coder.step(STEPS // 2, int(given is not None and given.exact_n is not None)):
-        plain = np.zeros(clock.windows * spec.samples) if out.codes is None else out.codes.plain
-        guess = exact.at(plain, clock.position(spec), count)
-        out.exact_n = exact.code(coder, guess, out.scale, out.offset, None if given is None else given.exact_n)
+        values = None if given is None or given.exact_n is None else given.exact_n[known_n]
+        out.exact_n = np.full(count, np.nan, np.float32)
+        out.exact_n[known_n] = exact.code(coder, int(known_n.sum()), values)
     return out
 
 

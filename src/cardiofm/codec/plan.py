@@ -130,9 +130,9 @@ def _normalised(
 
 
 def bits(piece: Piece, given: Given, spec: InputSpec) -> float:
-    """What a channel would take, its exact samples left out."""
+    """What a channel would take."""
     counter = Counter()
-    layers(counter, piece.tables, piece.clock, spec, replace(given, exact_n=None))
+    layers(counter, piece.tables, piece.clock, spec, given)
     return counter.bits
 
 
@@ -150,7 +150,7 @@ def _codes_at(piece: Piece, budget: float, spec: InputSpec) -> tuple[Given, Laye
         octave = min(max(octave, low), high)
         counter = Counter()
         klass = min(max(round(-octave) + 2, 0), CLASSES - 1)
-        given = replace(piece.given, price=2.0**octave * UNIT * UNIT, price_class=klass, exact_n=None)
+        given = replace(piece.given, price=2.0**octave * UNIT * UNIT, price_class=klass)
         stored = layers(counter, piece.tables, piece.clock, spec, given)
         if counter.bits <= budget:
             if best is None or counter.bits > best[2]:
@@ -198,16 +198,16 @@ def with_bands(
     if left <= 0:
         return given, drawn_N
     kind = SIGNAL if given.price is None else LEFT
-    counts = piece.tables.waves[kind]
+    rate = wavelet.nearest(left / max(piece.seconds, 1.0))
+    counts = piece.tables.waves[kind, rate]
     waves = wavelet.spectrum(np.where(piece.known_N, piece.signal_N - drawn_N, 0.0) if kind else piece.signal_N)
-    step = wavelet.finest(waves, counts, left, COARSE)
-    bands = wavelet.quantised(waves, 2.0 ** (step / COARSE))
+    step, bands = wavelet.finest(waves, counts, left, COARSE)
     if not any(band.any() for band in bands):
         return given, drawn_N
     made_N = drawn_N + wavelet.waveform(bands, 2.0 ** (step / COARSE), len(drawn_N))
     if kind == SIGNAL and _left(piece, made_N, 1)[0] > NOISE:
         return given, drawn_N
-    return replace(given, bands=bands, step=step), made_N
+    return replace(given, bands=bands, step=step, rate=rate), made_N
 
 
 def without_noise(piece: Piece, drawn_N: NDArray[np.float64], spec: InputSpec) -> Piece | None:

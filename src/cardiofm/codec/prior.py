@@ -34,7 +34,7 @@ class Tables:
     sharp: NDArray[np.float64]  # (Q,) how fast a code's chance falls with its distance from what is expected
     deeper: NDArray[np.int64]  # (CLASSES, 2, contexts) counts of "no further level" and "one more"
     side: NDArray[np.int64]  # (2, contexts) counts of the bits of a window's mean and spread
-    waves: NDArray[np.int64]  # (2, 2, contexts) counts of the classical layer, of a signal and of what codes leave
+    waves: NDArray[np.int64]  # (2, rates, 2, contexts) of the classical layer, of a signal and of what codes leave
 
     @property
     def group(self) -> int:
@@ -81,7 +81,8 @@ def save(folder: Path, tables: tuple[Tables, Tables]) -> None:
     for modality, one in zip(MODALITIES, tables, strict=True):
         out["basis"] = one.basis.astype(np.int16)
         for name in ("often", "sharp", "deeper", "side", "waves"):
-            out[f"{modality}.{name}"] = np.ascontiguousarray(getattr(one, name)).astype(np.int32)
+            counts = np.ascontiguousarray(getattr(one, name))
+            out[f"{modality}.{name}"] = counts.astype(np.uint8 if counts.max() < 256 else np.int32)
     save_file(out, folder / PRIOR)
     (folder / PRIOR).chmod(0o644)
 

@@ -53,8 +53,8 @@ class Codec:
         """The file of a record in pieces: the header, then chunk by chunk as they are done.
 
         `bits_per_second` is what each channel's known seconds may take, all bytes of a chunk counted. `lossless`:
-        codes at that rate, and what they leave, so that every sample comes back bit for bit. `after` is a file of the
-        same record when it was shorter: the pieces are those to put behind it. Raises SignalError for a record of
+        every sample comes back bit for bit, in what that takes. `after` is a file of the same record when it was
+        shorter: the pieces are those to put behind it. Raises SignalError for a record of
         less than 1 s or without signal, and for an `after` that is another recording's.
         """
         if not bits_per_second > 0:
@@ -121,9 +121,11 @@ class Codec:
         pieces = [self._piece(record, about, m, first, windows) for m in MODALITIES]
         if not any(pieces):
             return None
+        if about.lossless:
+            return Chunk(first, windows, _written(pieces, [p and p.given for p in pieces], self.spec))
         seconds = sum(p.seconds for p in pieces if p)
         target = bits_per_second * seconds
-        rates = (bits_per_second,) if about.lossless else plan.code_rates(bits_per_second) if self.codes else (0.0,)
+        rates = plan.code_rates(bits_per_second) if self.codes else (0.0,)
         shares = tuple(rate / bits_per_second for rate in rates)
         scale, chosen = 1.0, [shares] * 2
         for trial in range(TRIALS):
@@ -131,7 +133,7 @@ class Codec:
             given, chosen = self._best(pieces, budgets, windows, chosen)
             made = Chunk(first, windows, _written(pieces, given, self.spec))
             size = 8 * len(made.bytes())
-            if about.lossless or size <= target + 8 or trial == TRIALS - 1:
+            if size <= target + 8 or trial == TRIALS - 1:
                 return made
             scale *= 0.998 * (target - FRAME_BITS) / max(size - FRAME_BITS, 1) if target > FRAME_BITS else 0.5
         return None
@@ -270,7 +272,7 @@ def _written(pieces: Sequence[plan.Piece | None], given: Sequence[Given | None],
     for piece, one in zip(pieces, given, strict=True):
         writer.step(STEPS // 2, int(piece is not None))
         if piece is not None and one is not None:
-            layers(writer, piece.tables, piece.clock, spec, replace(one, exact_n=piece.given.exact_n))
+            layers(writer, piece.tables, piece.clock, spec, one)
     return writer.bytes()
 
 

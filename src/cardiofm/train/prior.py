@@ -36,7 +36,6 @@ from cardiofm.model.checkpoint import read_config
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal
 
 PRICES = (0.0, -2.0, -4.0)  # octaves of a bit's price: about 30, 60 and 120 bit/s
-RATES = (64.0, 256.0)  # bit/s of the classical layer
 SHARP = 185.0  # a code's chance halves with every 1/64 of this much squared distance: a spread of 0.5
 FIRM = 40.0  # at most so many training bits weigh against what a recording shows
 LEAST_KNOWN = 0.95
@@ -67,7 +66,7 @@ def untrained(folder: Path) -> tuple[Tables, Tables]:
         often = np.ones((book.shape[1], book.shape[0], book.shape[2]))
         out.append(
             Tables(book, basis, often, np.full(book.shape[0], SHARP), np.full((CLASSES, 2, DEEPER), 2),
-                   np.full((2, SIDE), 2), np.full((2, 2, wavelet.SLOTS), 2))
+                   np.full((2, SIDE), 2), np.full((2, len(wavelet.RATES), 2, wavelet.SLOTS), 2))
         )  # fmt: skip
     return out[0], out[1]
 
@@ -109,7 +108,7 @@ def counted(tables: Tables, found: Sequence[Piece], spec: InputSpec) -> Tables:
     """The tables with the counts that pieces leave behind."""
     often = np.zeros(tables.often.shape)
     deeper, side = np.zeros((CLASSES, 2, DEEPER)), np.zeros((2, SIDE))
-    waves = np.zeros((2, 2, wavelet.SLOTS))
+    waves = np.zeros((2, len(wavelet.RATES), 2, wavelet.SLOTS))
     for one in found:
         bits = Tally(tables.side, side)
         number(Counter(), bits, SPREAD, one.given.spread)
@@ -130,7 +129,7 @@ def counted(tables: Tables, found: Sequence[Piece], spec: InputSpec) -> Tables:
         often=np.rint(4 * often + often.mean(-1, keepdims=True)) + 1,
         deeper=np.stack([firm(deeper[k]) for k in near]),
         side=firm(side),
-        waves=np.stack([firm(w) for w in waves]),
+        waves=firm(waves),
     )
 
 
@@ -150,13 +149,13 @@ def _use(often: NDArray[np.float64], codes: Codes, group: int) -> None:
 
 
 def _layer(
-    total: NDArray[np.float64], counts: NDArray[np.int64], signal_N: NDArray[np.float64], seconds: float, bits: Bits
+    total_R: NDArray[np.float64], counts_R: NDArray[np.int64], signal_N: NDArray[np.float64], seconds: float, bits: Bits
 ) -> None:
     waves = wavelet.spectrum(signal_N)
-    for rate in RATES:
-        step = wavelet.finest(waves, counts, rate * seconds, COARSE)
+    for total, counts, rate in zip(total_R, counts_R, wavelet.RATES, strict=True):
+        step, bands = wavelet.finest(waves, counts, rate * seconds, COARSE)
         number(Counter(), bits, FINE, step // 4)
-        total += wavelet.counted(*wavelet.decisions(wavelet.quantised(waves, 2.0 ** (step / COARSE)))[:2])
+        total += wavelet.counted(*wavelet.decisions(bands)[:2])
 
 
 def train(folder: Path, store: Store, limit: int, seed: int = 0, rounds: int = 2) -> tuple[Tables, Tables]:
