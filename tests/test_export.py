@@ -12,11 +12,11 @@ import torch
 
 from cardiofm.edge import export as export_module
 from cardiofm.edge.export import export
-from cardiofm.edge.runtime import DECODE, DRAW, ENCODERS, MEASURERS
+from cardiofm.edge.runtime import DECODE, DRAW, EMBEDDERS, ENCODERS, MEASURERS
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.signals import CheckpointError
 
-GRAPHS = (*ENCODERS.values(), DRAW, DECODE)
+GRAPHS = (*ENCODERS.values(), *EMBEDDERS.values(), DRAW, DECODE)
 
 
 def test_graphs_read_their_weights_from_the_safetensors_file(micro_graphs: Path) -> None:
@@ -47,6 +47,17 @@ def test_single_stream_graphs_cost_less(micro_graphs: Path) -> None:
     assert len(ecg.graph.node) < 0.7 * len(both.graph.node)
 
 
+def test_embedding_alone_needs_no_codes_and_no_turned_matrices(micro_graphs: Path) -> None:
+    for present, name in EMBEDDERS.items():
+        full, lean = (onnx.load(micro_graphs / n, load_external_data=False).graph for n in (ENCODERS[present], name))
+        assert [o.name for o in lean.output] == [full.output[0].name]
+        assert "ArgMin" in {n.op_type for n in full.node}
+        assert "ArgMin" not in {n.op_type for n in lean.node}
+        weights = {t.name.removesuffix(".half") for t in lean.initializer}
+        assert not [n for n in lean.node if n.op_type == "Transpose" and n.input[0] in weights]
+        assert [n for n in lean.node if n.op_type == "FusedMatMul"]
+
+
 def test_new_values_in_the_same_places_need_no_new_graphs(micro_graphs: Path, tmp_path: Path) -> None:
     from cardiofm.edge.runtime import OnnxBackend
     from cardiofm.model.backend import TorchBackend
@@ -68,7 +79,8 @@ def test_nothing_is_written_when_a_graph_differs(
     real, made = export_module._graph, {}
 
     def wrong(module, arrays):  # the ready graph of the other streams in place of each
-        name = {"Draw": DRAW, "Decode": DECODE}.get(type(module).__name__) or ENCODERS[module.present]
+        kind = type(module).__name__
+        name = {"Draw": DRAW, "Decode": DECODE}.get(kind) or {"Embed": EMBEDDERS}.get(kind, ENCODERS)[module.present]
         proto = onnx.load(micro_graphs / name, load_external_data=False)
         made[name] = proto
         return proto

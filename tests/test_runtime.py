@@ -43,6 +43,8 @@ def test_torch_and_onnx_agree(onnx: OnnxBackend, torch: TorchBackend, batch: int
     a, b = torch.encode(*windows(batch), present), onnx.encode(*windows(batch), present)
     for field in ("embedding", "tokens", "seen", "coded", "worth", "offset", "scale"):
         close(getattr(a, field), getattr(b, field))
+    close(a.embedding, onnx.embed(*windows(batch), present), 1e-5)
+    close(a.embedding, torch.embed(*windows(batch), present), 1e-5)
     assert (a.codes == b.codes)[a.seen].mean() > 0.99
     assert a.codes.dtype == b.codes.dtype == np.int64
     for c in {0, 1} - set(present):
@@ -77,6 +79,11 @@ def test_missing_graph_says_what_to_do(micro_graphs: Path, tmp_path: Path) -> No
     (tmp_path / "m" / "draw.onnx").unlink()
     with pytest.raises(CheckpointError, match=r"lacks it; write the graphs"):
         OnnxBackend(tmp_path / "m")
+
+
+def test_a_folder_of_older_graphs_embeds_too(micro_graphs: Path, tmp_path: Path, onnx: OnnxBackend) -> None:
+    shutil.copytree(micro_graphs, tmp_path / "m", ignore=shutil.ignore_patterns("embed*"))
+    close(onnx.embed(*windows(2)), OnnxBackend(tmp_path / "m", 1).embed(*windows(2)), 1e-5)
 
 
 def test_graphs_of_other_weights_are_refused(micro_graphs: Path, tmp_path: Path) -> None:

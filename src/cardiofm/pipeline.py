@@ -33,7 +33,6 @@ from cardiofm.measure.rhythms import Rhythms, rhythm_of
 from cardiofm.measure.whole import measurement
 from cardiofm.model.checkpoint import HEAD, read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
-from cardiofm.redraw import Drawn, Redrawing, draw_cleaned, draw_hidden
 from cardiofm.signals import (
     CheckpointError,
     Embedding,
@@ -47,6 +46,7 @@ from cardiofm.signals import (
 
 if TYPE_CHECKING:
     from cardiofm.codec.recording import Codec
+    from cardiofm.redraw import Drawn, Redrawing
 
 OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
 
@@ -185,6 +185,8 @@ class Model:
             what = "hide" if hide is not None else "denoise"
             raise SignalError(f"{what} draws without codes: give either {what} or bits_per_second, found both")
         hidden = Hidden.of(hide, record)
+        from cardiofm.redraw import Redrawing  # with its filters: nothing that embeds or measures waits for it
+
         made = Redrawing(record, hidden, self.spec, self._overlap_s)
         for drawn in self._draw(made, bits_per_second, batch, denoise):
             made.add(drawn)
@@ -192,6 +194,8 @@ class Model:
 
     def analyze(self, record: Record, bits_per_second: float = 256.0, batch: int = 16) -> Analysis:
         """The reconstruction from codes of `bits_per_second` a channel, its errors, and the embedding, in one pass."""
+        from cardiofm.redraw import Redrawing
+
         hidden = Hidden.of(None, record)
         making, rows = Redrawing(record, hidden, self.spec, self._overlap_s), []
         steps = math.ceil(record.duration_s / self.spec.token_s - 1e-6)
@@ -304,6 +308,8 @@ class Model:
         self, made: Redrawing, bits_per_second: float | None, batch: int, denoise: bool = False
     ) -> Iterator[Drawn]:
         """The overlapping windows of a record, drawn from codes, or from tokens where something is hidden."""
+        from cardiofm.redraw import Drawn, draw_cleaned, draw_hidden
+
         mean_depth = math.inf if bits_per_second is None else bits_per_second * self.spec.token_s / self._bits_per_code
         if not mean_depth > 0:
             raise SignalError(f"bits_per_second must be above 0, found {bits_per_second:g}")

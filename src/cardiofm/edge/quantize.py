@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from cardiofm.config import from_dict
 from cardiofm.edge.export import example_windows, safetensors_table
-from cardiofm.edge.runtime import ENCODERS, INT8_WEIGHTS, SOURCE, OnnxBackend, int8_name, source_hash
+from cardiofm.edge.runtime import EMBEDDERS, INT8_WEIGHTS, SOURCE, OnnxBackend, int8_name, source_hash
 from cardiofm.model.checkpoint import read_config
 from cardiofm.signals import CheckpointError, InputSpec
 
@@ -39,11 +39,11 @@ def quantize(folder: Path) -> list[Path]:
     full = OnnxBackend(folder, threads=1)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
         draft = Path(name)
-        graphs = {int8_name(n): _rounded(folder / n, draft, config["encoder"]["width"]) for n in ENCODERS.values()}
+        graphs = {int8_name(n): _rounded(folder / n, draft, config["encoder"]["width"]) for n in EMBEDDERS.values()}
         _save(graphs, draft, source_hash(folder))
         windows = example_windows(from_dict(InputSpec, config["spec"]), 16)
-        for present, graph in ENCODERS.items():
-            true = full.encode(*windows, present).embedding
+        for present, graph in EMBEDDERS.items():
+            true = full.embed(*windows, present)
             session = ort.InferenceSession(draft / int8_name(graph), providers=["CPUExecutionProvider"])
             inputs = dict(zip((i.name for i in session.get_inputs()), windows, strict=True))
             cosine = _least_cosine(true, np.asarray(session.run(None, inputs)[0]))
@@ -86,6 +86,10 @@ def _folded(path: Path) -> onnx.ModelProto:
             value[node.output[0]] = known.astype(np.float32)
         elif known is not None and node.op_type == "Transpose":
             value[node.output[0]] = np.ascontiguousarray(known.transpose(how["perm"].ints))
+        elif node.op_type == "FusedMatMul":
+            turned = f"{node.input[1]}.turned"
+            value[turned] = np.ascontiguousarray(value[node.input[1]].T)
+            kept.append(helper.make_node("MatMul", [node.input[0], turned], node.output, name=node.name))
         else:
             kept.append(node)
     used = {name for node in kept for name in node.input}

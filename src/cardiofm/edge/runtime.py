@@ -16,9 +16,10 @@ from cardiofm.model.encoded import Encoded
 from cardiofm.signals import CheckpointError
 
 ENCODERS = {(0, 1): "encode.onnx", (0,): "encode_ecg.onnx", (1,): "encode_ppg.onnx"}  # by the streams that they run
+EMBEDDERS = {present: name.replace("encode", "embed") for present, name in ENCODERS.items()}  # no codes: less to do
 MEASURERS = {(0, 1): "measure.onnx", (0,): "measure_ecg.onnx", (1,): "measure_ppg.onnx"}  # there is a head for them
 DRAW, DECODE = "draw.onnx", "decode.onnx"
-INT8_WEIGHTS = "encode.int8.safetensors"  # of the encoders with eight-bit matrices, where a folder has them
+INT8_WEIGHTS = "embed.int8.safetensors"  # of the embedders with eight-bit matrices, where a folder has them
 LAYOUT = "weights_layout"  # metadata key: the hash of the weights files' headers that a graph's offsets belong to
 SOURCE = "weights_sha256"  # metadata key: the hash of the weights that an eight-bit graph was made from
 
@@ -26,12 +27,12 @@ SOURCE = "weights_sha256"  # metadata key: the hash of the weights that an eight
 class OnnxBackend:
     """The graphs of a model folder. Each is loaded at its first use; all read their weights from model.safetensors.
 
-    With `int8` the encoder is the one whose matrices have eight bits; what measures and draws is not.
+    With `int8` what embeds is the encoder whose matrices have eight bits; what codes, measures and draws is not.
     """
 
     def __init__(self, folder: Path, threads: int | None = None, int8: bool = False) -> None:
         self.folder, self.threads = folder, threads
-        self.encoders = {present: int8_name(name) if int8 else name for present, name in ENCODERS.items()}
+        self.embedders = {present: int8_name(name) if int8 else name for present, name in EMBEDDERS.items()}
         self._sessions: dict[str, Any] = {}
         for name in (*ENCODERS.values(), DRAW, DECODE):
             if not (folder / name).is_file():
@@ -39,7 +40,7 @@ class OnnxBackend:
                     f"a model folder must hold {name} to run without torch, {folder} lacks it; "
                     f"write the graphs with `cardiofm export {folder}`, or use backend='torch'"
                 )
-        for name in self.encoders.values():
+        for name in self.embedders.values() if int8 else ():
             if not (folder / name).is_file():
                 raise CheckpointError(
                     f"a model folder must hold {name} to run in eight bits, {folder} lacks it; "
@@ -54,7 +55,19 @@ class OnnxBackend:
         present: tuple[int, ...] = (0, 1),
     ) -> Encoded:
         """Encode windows, running only the streams in `present`."""
-        return Encoded(*self._run(self.encoders[present], x_BCN, visible_BCN, in_mv_BC))
+        return Encoded(*self._run(ENCODERS[present], x_BCN, visible_BCN, in_mv_BC))
+
+    def embed(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> NDArray[np.float32]:
+        """Only the embeddings `(B, E)` of windows: no codes are searched."""
+        if not (self.folder / self.embedders[present]).is_file():  # a folder exported before there were such graphs
+            return self.encode(x_BCN, visible_BCN, in_mv_BC, present).embedding
+        return self._run(self.embedders[present], x_BCN, visible_BCN, in_mv_BC)[0]
 
     def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.

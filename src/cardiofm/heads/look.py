@@ -106,7 +106,7 @@ def embedded(windows: Sequence[Window], model: Model) -> NDArray[np.float32]:
     """One embedding a window `(W, D)`; a channel without valid samples is not run."""
     found: list[tuple[int, NDArray[np.float32]]] = []
     for at, kind in kinds(list(windows)):
-        found += zip(at, model.backend.encode(*stacked([windows[i] for i in at]), kind).embedding, strict=True)
+        found += zip(at, model.backend.embed(*stacked([windows[i] for i in at]), kind), strict=True)
     return np.stack([row for _, row in sorted(found, key=lambda pair: pair[0])])
 
 

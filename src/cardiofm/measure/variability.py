@@ -7,7 +7,6 @@ doi:10.1161/01.CIR.93.5.1043.
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lombscargle
 
 from cardiofm.measure.band import Bools, Floats
 from cardiofm.measure.running import running_median
@@ -68,6 +67,8 @@ def variability(at_s: Floats, rr_ms: Floats) -> dict[str, float | None]:
 
 def _powers(at_s: Floats, nn_ms: Floats) -> tuple[float, float] | None:
     """Power in LF and in HF, ms²; None without a stretch that is long enough."""
+    from scipy.signal import lombscargle  # half a second to import: a model that only embeds does not wait for it
+
     found = []
     blocks = ((at_s - at_s[0]) // _BLOCK_S).astype(np.int64)
     for block in range(int(blocks[-1]) + 1):

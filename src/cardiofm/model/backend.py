@@ -54,6 +54,18 @@ class Encode(nn.Module):
         ]
 
 
+class Embed(nn.Module):
+    """Windows to embeddings `(B, E)` alone; only the streams in `present` are run."""
+
+    def __init__(self, model: CardioFM, present: tuple[int, ...] = (0, 1)) -> None:
+        super().__init__()
+        self.model, self.present = model, present
+
+    def forward(self, x_BCN: Tensor, visible_BCN: Tensor, in_mv_BC: Tensor) -> Tensor:
+        encoder = self.model.encoder
+        return encoder.embed(encoder(x_BCN, visible_BCN, in_mv_BC, self.present))
+
+
 class Draw(nn.Module):
     """Tokens `(B, C, S, D)` and patches `(B, C, S, P)`, seen or not, to waveforms `(B, C, N)`, gaps filled.
 
@@ -114,6 +126,16 @@ class TorchBackend:
     ) -> Encoded:
         """Encode windows, running only the streams in `present`."""
         return Encoded(*self._run(Encode(self.model, present), x_BCN, visible_BCN, in_mv_BC))
+
+    def embed(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> NDArray[np.float32]:
+        """Only the embeddings `(B, E)` of windows: no codes are searched."""
+        return self._run(Embed(self.model, present), x_BCN, visible_BCN, in_mv_BC)[0]
 
     def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.

@@ -48,6 +48,16 @@ class Backend(Protocol):
         """Encode windows, running only the streams in `present`."""
         ...
 
+    def embed(
+        self,
+        x_BCN: NDArray[np.float32],
+        visible_BCN: NDArray[np.bool_],
+        in_mv_BC: NDArray[np.bool_],
+        present: tuple[int, ...] = (0, 1),
+    ) -> NDArray[np.float32]:
+        """Only the embeddings `(B, E)` of windows: no codes are searched."""
+        ...
+
     def draw(self, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
         """Both waveforms `(B, C, N)` in normalised units from tokens; gaps and absent streams are filled in.
 

@@ -220,7 +220,7 @@ class Stream:
 
     def _embedding(self, window: Window) -> EmbeddingAt:
         ((_, kind),) = kinds([window])
-        values: NDArray[np.float32] = self.model.backend.encode(*stacked([window]), kind).embedding[0]
+        values: NDArray[np.float32] = self.model.backend.embed(*stacked([window]), kind)[0]
         present = (bool(window.valid[0].any()), bool(window.valid[1].any()))
         quality = (float(window.quality[0]), float(window.quality[1]))
         start_s = self._clock_s(window.start_s)
