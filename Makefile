@@ -4,8 +4,12 @@ BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -c constraints.txt
 DATA ?= ../shared/data
 STORE ?= store
-SCORES := zero_shot rate_distortion codec gaps across robustness representation few_labels pooling retrieval device_bias
+RUNS ?= runs
+RESULTS ?= results
+TASKS := zero-shot gaps across robustness representation few-labels pooling retrieval device-bias throughput
 SETS := ptb-xl challenge-2015 challenge-2017 mitdb qtdb nstdb
+SHORT := $(if $(STEPS),loop.steps=$(STEPS) loop.warmup_steps=1)
+FEW := $(if $(LIMIT),--limit $(LIMIT))
 
 .PHONY: demo test check bench reproduce clean
 
@@ -24,33 +28,34 @@ bench: .venv/.all
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/python -m cardiofm.evaluate.report
 
-# The released weights again from the recordings below DATA, then every benchmark, into runs/NAME/model and results/.
+# The released weights again from the recordings below DATA, then every benchmark, into RUNS/base/model and RESULTS.
 # On two cores with AVX512-BF16, about: prepare 2 min, base 70 and 60 more, tiny 15, settling 4, gaps 10, codec 20,
-# heads 25, export 6, benchmarks 80. Each step goes on where it was stopped.
+# heads 25, export 6, benchmarks 90, ablations and scaling 120. Each step goes on where it was stopped.
+# STEPS and LIMIT make every training and every benchmark short: a rehearsal of the road, whose figures say nothing.
 reproduce: .venv/.all
 	$(BIN)/cardiofm prepare $(SETS) --data-root $(DATA) --out $(STORE)
-	$(BIN)/cardiofm pretrain configs/base.toml --store $(STORE) --out runs/first
-	$(BIN)/cardiofm pretrain configs/longer.toml --store $(STORE) --out runs/base start_from=runs/first/last/model
-	$(BIN)/cardiofm pretrain configs/tiny.toml --store $(STORE) --out runs/tiny
+	$(BIN)/cardiofm pretrain configs/base.toml --store $(STORE) --out $(RUNS)/first $(SHORT)
+	$(BIN)/cardiofm pretrain configs/longer.toml --store $(STORE) --out $(RUNS)/base start_from=$(RUNS)/first/last/model $(SHORT)
+	$(BIN)/cardiofm pretrain configs/tiny.toml --store $(STORE) --out $(RUNS)/tiny $(SHORT)
 	for name in base tiny; do \
-	  $(BIN)/python -m cardiofm.train.settle runs/$$name/last/model --store $(STORE) --out runs/$$name/settled && \
-	  $(BIN)/cardiofm pretrain configs/gaps.toml --store $(STORE) --out runs/$$name-gaps start_from=runs/$$name/settled && \
-	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out runs/$$name-codec start_from=runs/$$name-gaps/last/model && \
-	  rm -rf runs/$$name/model && cp -r runs/$$name-codec/last/model runs/$$name/model || exit 1; done
-	$(BIN)/python -m cardiofm.train.cleaning --store $(STORE) --out runs/cleaning.json
-	$(BIN)/python -m cardiofm.train.fiducials configs/fiducials.toml start_from=runs/base/model --data-root $(DATA) --store $(STORE) --out runs/heads
-	$(BIN)/python -m cardiofm.train.calibrate runs/base/model runs/heads/last/model --data-root $(DATA) --store $(STORE)
-	cp runs/heads/last/model/fiducials.* runs/base/model
-	for name in base tiny; do $(BIN)/cardiofm export runs/$$name/model && \
-	  $(BIN)/python -m cardiofm.train.prior runs/$$name/model --store $(STORE) || exit 1; done
-	$(BIN)/python -m cardiofm.heads.learn.release --model runs/base/model --data-root $(DATA) --out runs/base/heads
-	$(BIN)/python benchmarks/heads.py --model runs/base/model --heads runs/base/heads --data-root $(DATA)
-	for script in $(SCORES); do $(BIN)/python benchmarks/$$script.py --model runs/base/model --data-root $(DATA) || exit 1; done
-	$(BIN)/python benchmarks/intervals.py --model runs/base/model --heads runs/heads/last/model --data-root $(DATA)
-	$(BIN)/python benchmarks/ablations.py --data-root $(DATA)
-	$(BIN)/python benchmarks/scaling.py
-	$(BIN)/python benchmarks/training_speed.py
-	$(BIN)/python -m cardiofm.evaluate.report
+	  $(BIN)/python -m cardiofm.train.settle $(RUNS)/$$name/last/model --store $(STORE) --out $(RUNS)/$$name/settled && \
+	  $(BIN)/cardiofm pretrain configs/gaps.toml --store $(STORE) --out $(RUNS)/$$name-gaps start_from=$(RUNS)/$$name/settled $(SHORT) && \
+	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out $(RUNS)/$$name-codec start_from=$(RUNS)/$$name-gaps/last/model $(SHORT) && \
+	  rm -rf $(RUNS)/$$name/model && cp -r $(RUNS)/$$name-codec/last/model $(RUNS)/$$name/model || exit 1; done
+	$(BIN)/python -m cardiofm.train.cleaning --store $(STORE) --out $(RUNS)/cleaning.json
+	$(BIN)/python -m cardiofm.train.fiducials configs/fiducials.toml start_from=$(RUNS)/base/model $(SHORT) --data-root $(DATA) --store $(STORE) --out $(RUNS)/heads
+	$(BIN)/python -m cardiofm.train.calibrate $(RUNS)/base/model $(RUNS)/heads/last/model --data-root $(DATA) --store $(STORE)
+	cp $(RUNS)/heads/last/model/fiducials.* $(RUNS)/base/model
+	for name in base tiny; do $(BIN)/cardiofm export $(RUNS)/$$name/model && \
+	  $(BIN)/python -m cardiofm.train.prior $(RUNS)/$$name/model --store $(STORE) $(FEW) || exit 1; done
+	$(BIN)/python -m cardiofm.heads.learn.release --model $(RUNS)/base/model --data-root $(DATA) --out $(RUNS)/base/heads $(FEW)
+	$(BIN)/cardiofm benchmark $(TASKS) --model $(RUNS)/base/model --data-root $(DATA) --out $(RESULTS) $(FEW)
+	$(BIN)/cardiofm benchmark heads --model $(RUNS)/base/model --heads $(RUNS)/base/heads --data-root $(DATA) --out $(RESULTS) $(FEW)
+	$(BIN)/cardiofm benchmark intervals --model $(RUNS)/base/model --heads $(RUNS)/heads/last/model --data-root $(DATA) --out $(RESULTS) $(FEW)
+	$(BIN)/python benchmarks/training_speed.py --store $(STORE) --out $(RESULTS)
+	$(if $(STEPS),,$(BIN)/python benchmarks/ablations.py --store $(STORE) --runs $(RUNS)/ablations --data-root $(DATA) --out $(RESULTS))
+	$(if $(STEPS),,$(BIN)/python benchmarks/scaling.py --store $(STORE) --runs $(RUNS) --data-root $(DATA) --out $(RESULTS))
+	$(if $(STEPS),,$(BIN)/python -m cardiofm.evaluate.report)
 
 clean:
 	rm -rf .venv
