@@ -206,3 +206,18 @@ def test_only_half_an_hour_without_leads_says_why(model: Model) -> None:
     flat = model.measure(Record.from_arrays(ecg=(np.full(450_000, 0.1), 250), name="off"))
     assert len(flat) == 0
     assert flat.summary["reason"].startswith("no signal")
+
+
+def test_fibrillation_has_no_p_waves(model: Model, data_root: Path) -> None:
+    """What looks like one now and then is not given; PhysioNet/CinC 2017, validation patients, and as many in sinus."""
+    share = {}
+    for rhythm in ("A", "N"):
+        entries = [e for e in catalog.entries("challenge-2017", data_root) if e.split == "valid"]
+        some = [e for e in entries if e.labels["rhythm"] == rhythm][:12]
+        found = [model.measure(catalog.load(e, data_root)) for e in some]
+        given = np.concatenate([np.isfinite(m.values["p_onset_s"]) for m in found])
+        share[rhythm] = given.mean()
+        refused = [why for m in found for why in m.reasons("p_onset_s")]
+        assert "no P wave seen" in refused
+    assert share["A"] < 0.12
+    assert share["N"] > 0.5

@@ -22,6 +22,8 @@ from cardiofm.measure.locate import ECG_EVENTS, PPG_EVENTS, Points
 from cardiofm.measure.rows import CODE, Rows
 from cardiofm.signals import MEASURES
 
+P_AROUND_S = 15.0  # on both sides of a beat; where fewer than this share of the beats there has a P wave …
+P_LEAST = 0.4  # … what looks like one is fibrillation or noise
 ABSENT = 0.25  # a P or T wave whose presence and chance stay below this was not there
 _MERGE_S = 0.02  # a T wave may overlap the next P by this much
 _GAP_S = 0.1  # an interval with more unknown signal inside may hide a beat
@@ -94,6 +96,7 @@ def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: 
         {name: _judged(seen, name, sure[name], calibration) for name, seen in part.items()}
         for part in (points, intervals)
     )
+    _accompanied(points)
     _in_order(points)
     for name, ends in _ENDS.items():
         intervals[name] = _between_given(intervals[name], *(points[end] for end in ends))
@@ -129,6 +132,21 @@ def _seen(points: Points, index: NDArray[np.int64], k: int, absent: Codes) -> Se
     columns = (points.at_s, points.sd_s, points.apart_s, points.chance, points.presence)
     values = [np.where(there, c[index, k], np.nan).astype(np.float64) for c in columns]
     return Seen(*values, why=absent).but(there & points.cut[index, k], "cut by an edge")
+
+
+def _accompanied(points: dict[str, Seen]) -> None:
+    """P waves are given where the beats around have them too: an atrium that beats does so before most of them."""
+    r_s = np.where(points["r_peak"].why == 0, points["r_peak"].value_s, np.nan)
+    own, why = np.flatnonzero(np.isfinite(r_s)), points["p_onset"].why
+    if not len(own):
+        return
+    told = ~np.isin(why[own], [CODE["cut by an edge"], CODE["no signal"]])
+    first, stop = (np.searchsorted(r_s[own], r_s[own] + side * P_AROUND_S) for side in (-1, 1))
+    seen, asked = (np.append(0, np.cumsum(x)) for x in (told & (why[own] == 0), told))
+    lonely = np.zeros(len(r_s), bool)
+    lonely[own] = seen[stop] - seen[first] < P_LEAST * (asked[stop] - asked[first])
+    for name in ("p_onset", "p_offset"):
+        points[name] = points[name].but(lonely, "no P wave seen")
 
 
 def _in_order(points: dict[str, Seen]) -> None:
