@@ -18,6 +18,8 @@ from cardiofm.signals import InputSpec, Window
 SPEC = InputSpec()
 GAP = slice(1003, 1261)  # its edges are not those of tokens
 
+ALL = [(-10.0, 30.0)]
+
 
 @pytest.fixture(scope="module")
 def window() -> Window:
@@ -36,16 +38,22 @@ def test_both_ways_to_foretell_are_weighed_by_how_well_they_do() -> None:
     own = np.cumsum(rng.uniform(0.6, 1.0, 12))  # no rhythm to go by
     other = own + 0.25 + 0.01 * np.sin(own)
     seen = np.delete(own, [5, 6])
-    found, error_s = bridge.foretold(seen, other, own[4] + 0.1, own[7] - 0.1)
+    found, error_s = bridge.foretold(seen, other, own[4] + 0.1, own[7] - 0.1, ALL)
     assert found == pytest.approx(own[5:7], abs=0.01)
     assert error_s < 0.01
     even = np.arange(12) * 0.8
     loose = even + rng.normal(0.25, 0.04, 12)  # a partner that scatters
-    found, error_s = bridge.foretold(np.delete(even, [5, 6]), loose, even[4] + 0.1, even[7] - 0.1)
+    found, error_s = bridge.foretold(np.delete(even, [5, 6]), loose, even[4] + 0.1, even[7] - 0.1, ALL)
     assert found == pytest.approx(even[5:7], abs=0.01)
     assert error_s < 0.01
-    _, lone_error_s = bridge.foretold(seen, None, own[4] + 0.1, own[7] - 0.1)
-    assert lone_error_s > 0.05
+    for nothing, known_s in (
+        (np.empty(0), ALL),
+        (other, []),
+        (np.delete(other, [5, 6]), [(0.0, own[4]), (own[7], 20.0)]),
+    ):
+        placed, lone_error_s = bridge.foretold(seen, nothing, own[4] + 0.1, own[7] - 0.1, known_s)
+        assert placed == pytest.approx(bridge.continued(seen, own[4] + 0.1, own[7] - 0.1))
+        assert lone_error_s > 0.05
 
 
 def test_every_hidden_stretch_is_bridged_but_none_without_beats(window: Window) -> None:
@@ -62,10 +70,10 @@ def test_every_hidden_stretch_is_bridged_but_none_without_beats(window: Window) 
     assert bridge.bridged(window.values, few_CN, SPEC.fs_hz) == []
 
 
-@pytest.mark.parametrize("channel", [0, 1])
-def test_a_gap_is_drawn_up_to_its_edges(window: Window, channel: int) -> None:
+@pytest.mark.parametrize(("channel", "gone"), [(0, (0,)), (1, (1,)), (0, (0, 1)), (1, (0, 1))])
+def test_a_gap_is_drawn_up_to_its_edges(window: Window, channel: int, gone: tuple[int, ...]) -> None:
     """A token that is hidden in part is drawn whole: no sample falls to the channel's mean."""
-    model, visible_CN = load("tiny", threads=1), hidden(window, channel)
+    model, visible_CN = load("tiny", threads=1), hidden(window, *gone)
     made_CN = draw(model, [window], visible_CN[None])[0]
     np.testing.assert_allclose(made_CN[visible_CN], window.values[visible_CN], rtol=1e-3, atol=1e-3)
     true_N, drawn_N = window.values[channel], made_CN[channel]

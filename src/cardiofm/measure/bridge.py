@@ -7,6 +7,7 @@ are weighed by it. Shapes: N samples, L samples of a beat, E events.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,17 +138,21 @@ def continued(events_s: ArrayLike, start_s: float, end_s: float) -> Floats:
     return np.arange(right[0] - rr, start_s - rr, -rr)[::-1]
 
 
-def foretold(own_s: Floats, other_s: Floats | None, start_s: float, end_s: float) -> tuple[Floats, float]:
+def foretold(
+    own_s: Floats, other_s: Floats, start_s: float, end_s: float, known_s: Sequence[tuple[float, float]]
+) -> tuple[Floats, float]:
     """The events of a gap in s, from the visible ones of the channel and those of the other, and their error in s.
 
-    The error is that (rms) with which each visible event is foretold from the others in the same way.
+    `known_s`: the spans in which the other channel is visible; it says something of the gap where it is visible
+    throughout, a delay earlier or later. The error is that (rms) with which each visible event is foretold from the
+    others in the same way.
     """
     rhythm = continued(own_s, start_s, end_s)
     middle, apart = (own_s[:-2] + own_s[2:]) / 2, own_s[2:] - own_s[:-2]
     follows = apart < 2.6 * np.median(np.diff(own_s)) if len(own_s) > 2 else np.zeros(0, bool)
     rhythm_error_s = _rms((own_s[1:-1] - middle)[follows]) * max(1, len(rhythm)) ** 0.5
-    delay_s = None if other_s is None else usual_delay(other_s, own_s)
-    if other_s is None or delay_s is None:
+    delay_s = usual_delay(other_s, own_s)
+    if delay_s is None or not any(a <= start_s - delay_s and end_s - delay_s <= b for a, b in known_s):
         return rhythm, rhythm_error_s
     pairs = np.array(matched(other_s + delay_s, own_s, _NEAR_S)).reshape(-1, 2)
     if len(pairs) < 4:
@@ -223,11 +228,11 @@ def bridged(
     for c, own_s in enumerate(events):
         if own_s is None or len(own_s) < 3 or visible_CN[c].all():
             continue
+        partner_s = events[1 - c]
+        other_s = np.empty(0) if partner_s is None else partner_s
+        known_s = [(part.start / fs_hz, part.stop / fs_hz) for part in _stretches(visible_CN[1 - c])]
         for gap in _stretches(~visible_CN[c]):
-            other_s = events[1 - c]
-            placed_s, error_s = foretold(
-                own_s, other_s if other_s is not None and len(other_s) else None, gap.start / fs_hz, gap.stop / fs_hz
-            )
+            placed_s, error_s = foretold(own_s, other_s, gap.start / fs_hz, gap.stop / fs_hz, known_s)
             made_N = beat_template(x_CN[c], visible_CN[c], gap, fs_hz, own_s, placed_s)
             if made_N is not None:
                 out.append((c, gap, made_N[gap], error_s))
