@@ -20,7 +20,7 @@ from cardiofm.model.encoded import Backend, Encoded
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
 
 SURE = 0.9  # of a channel's power that is signal: above this nothing is asked of the other channel
-USUAL = 0.5  # weight of the usual beat in a gap, where beats are foretold exactly …
+USUAL = 0.65  # weight of the usual beat in a gap, where beats are foretold exactly …
 ERROR_S = 0.06  # … and half of it where they are this far off
 LARGEST = 20.0  # of a drawing, in standard deviations
 
