@@ -214,6 +214,23 @@ def test_numbers_are_computed_once(tmp_path):
     assert asked == [128, 2, 1, 2]
 
 
+def test_a_head_is_fitted_once_to_the_same_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    x, patients = rng.normal(size=(60, 5)), [f"p{k // 2}" for k in range(60)]
+    truth = x[:, 0] + rng.normal(size=60) > 0
+    task = tasks.Task("s", "t", "binary", np.arange(60), truth, patients, {}, inner=2)
+    first, again = (task.held_out(x, "linear", tmp_path) for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 1
+    for a, b in zip((task.held_out(x, "linear"), first), (first, again), strict=True):
+        np.testing.assert_array_equal(a.scores, b.scores)
+        np.testing.assert_array_equal(a.fold, b.fold)
+        for one, other in zip(a.inner, b.inner, strict=True):
+            np.testing.assert_array_equal(np.concatenate(one), np.concatenate(other))
+    task.held_out(x + 1, "linear", tmp_path)
+    task.held_out(x, "boosting", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_weights_that_were_replaced_meanwhile_are_noticed():
     frozen.unchanged("ab" * 32, "ab" * 32)
     with pytest.raises(ValueError, match="must stay the same"):

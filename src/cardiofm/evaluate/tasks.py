@@ -5,7 +5,12 @@ Shapes: R rows (records), D features, L labels.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,11 +86,40 @@ class Task:
         found[PAIRS[2]] = ((both, "linear"), (crafted, "linear"))
         return found | ({PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {})
 
-    def held_out(self, x: NDArray[np.floating], head: probes.Head) -> HeldOut:
-        """The rows' scores from features `(R, D)` of these rows."""
-        if self.part:
-            return probes.on_split(x, self.y, self.part, self.kind, head)
-        return probes.held_out(x, self.y, self.patients, self.kind, self.folds, 0, head, self.inner)
+    def held_out(self, x: NDArray[np.floating], head: probes.Head, cache: Path | None = None) -> HeldOut:
+        """The rows' scores from features `(R, D)` of these rows; with `cache`, a folder, they are kept there."""
+
+        def make() -> HeldOut:
+            if self.part:
+                return probes.on_split(x, self.y, self.part, self.kind, head)
+            return probes.held_out(x, self.y, self.patients, self.kind, self.folds, 0, head, self.inner)
+
+        if cache is None:
+            return make()
+        digest = hashlib.sha256(Path(probes.__file__).read_bytes())
+        digest.update(json.dumps([self.part, self.patients, self.kind, self.folds, self.inner, head]).encode())
+        for array in (x, self.y):
+            digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+        return kept(cache / f"probe-{digest.hexdigest()[:32]}.npz", make)
+
+
+def kept(path: Path, make: Callable[[], HeldOut]) -> HeldOut:
+    """`make()`, read from the file where it was made before."""
+    if path.is_file():
+        with np.load(path) as arrays:
+            folds = range((len(arrays.files) - 2) // 2)
+            inner = tuple((arrays[f"rows_{k}"], arrays[f"inner_{k}"]) for k in folds)
+            return HeldOut(arrays["scores"], arrays["fold"], inner)
+    made = make()
+    inner = {
+        f"{name}_{k}": a for k, pair in enumerate(made.inner) for name, a in zip(("rows", "inner"), pair, strict=True)
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:  # all of it or nothing
+        np.savez(file, scores=made.scores, fold=made.fold, **inner)
+    part.replace(path)
+    return made
 
 
 def of_ptb_xl(cohort: Cohort) -> list[Task]:
@@ -204,21 +238,24 @@ def _task(
     return Task(cohort.dataset, name, kind, rows, y[rows], patients, asked, **how)
 
 
-def probed(task: Task, features: dict[str, NDArray[np.floating]]) -> dict[Key, HeldOut]:
-    """Scores of every method; `features` of all records, among them the model's and the task's `crafted`."""
+def probed(task: Task, features: dict[str, NDArray[np.floating]], cache: Path | None = None) -> dict[Key, HeldOut]:
+    """Scores of every method; `features` of all records, among them the model's and the task's `crafted`.
+
+    With `cache`, a folder, a head that was fitted to the same numbers before is read from there.
+    """
     told = np.zeros((len(task.rows), 0)) if task.known is None else task.known
     x = {name: np.concatenate([values[task.rows], told], axis=1) for name, values in features.items()}
     both = np.concatenate([features["model"][task.rows], x[task.crafted]], axis=1)
-    found = {(name, "linear"): task.held_out(values, "linear") for name, values in x.items()}
-    found["model + hand-crafted", "linear"] = task.held_out(both, "linear")
+    found = {(name, "linear"): task.held_out(values, "linear", cache) for name, values in x.items()}
+    found["model + hand-crafted", "linear"] = task.held_out(both, "linear", cache)
     if task.trees:
         by_trees = {"hand-crafted", task.crafted} | ({"model", "untrained"} if task.head == "boosting" else set())
-        found |= {(name, "boosting"): task.held_out(x[name], "boosting") for name in sorted(by_trees)}
+        found |= {(name, "boosting"): task.held_out(x[name], "boosting", cache) for name in sorted(by_trees)}
         found["model + hand-crafted", "fused"] = probes.fused(
             found["model", task.head], found[task.crafted, "boosting"], task.y, task.kind
         )
     if task.known is not None:
-        found["what is known", "linear"] = task.held_out(told, "linear")
+        found["what is known", "linear"] = task.held_out(told, "linear", cache)
     found["constant", "none"] = task.held_out(np.zeros((len(task.rows), 1)), "linear")
     return found
 

@@ -4,9 +4,9 @@ Writes representation.json and .png. Tasks: the five superclasses of PTB-XL, its
 whether an ICU alarm is true, atrial fibrillation in hand-held ECG, age, sex, body-mass index, hypertension, diabetes.
 The features are frozen (the mean over a record's windows; before an alarm the last window), the head is linear or
 gradient boosting, its penalty chosen on validation patients. A set without its folder is named and left out.
-Intervals and paired differences are 95 % bootstraps over patients. Features are kept in --cache, so an interrupted run
-goes on. Peers join with --weights NAME=PATH and, where their code is a checkout, --repo NAME=PATH; of the others no
-number is given.
+Intervals and paired differences are 95 % bootstraps over patients. Features and heads are kept in --cache, so an
+interrupted run goes on. Peers join with --weights NAME=PATH and, where their code is a checkout, --repo NAME=PATH; of
+the others no number is given.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> None:
         if name == "challenge-2015":
             features[alarms.NAME] = alarms.before(cohort, args.data_root, model, args.cache)
         for task in ask(cohort):
-            found = tasks.probed(task, features)
+            found = tasks.probed(task, features, args.cache)
             more = tasks.measured(task, found)
             refused = cohort.refused
             rows += [_row(one, refused) for one in more[0]]
