@@ -77,6 +77,9 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     start: Annotated[float | None, typer.Option(metavar="S", help="Look only from this second on.")] = None,
     end: Annotated[float | None, typer.Option(metavar="S", help="Look only to this second, e.g. an alarm's.")] = None,
+    alarm_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Head alarm: asystole, bradycardia, …, as the monitor tells it.")
+    ] = None,
     ecg: Ecg = None,
     ppg: Ppg = None,
     fs: Fs = None,
@@ -96,11 +99,12 @@ def predict(
     if output is not None:
         check_table_path(output)
     one = heads.load(head)
+    one.about.view.typed(alarm_type)  # refused before anything is read
     network = one.fitting(pipeline.load(model or one.about.model, backend))
     batch, rows = Batch(ctx.find_root().params["debug"]), []
     for record in batch.read(files, ecg, ppg, fs):
         with batch.reporting():
-            rows.append(one.predict(_part(record, start, end), network).row())
+            rows.append(one.predict(_part(record, start, end), network, alarm_type).row())
     if as_json:
         typer.echo(json.dumps(rows, indent=1, allow_nan=False))
     elif rows and output is None:

@@ -97,13 +97,13 @@ class Head:
     folder: Path | None = None
     _tuned: dict[str, Model] = field(default_factory=dict, repr=False, compare=False)
 
-    def predict(self, record: Record, model: Model) -> Prediction:
-        """What the head says of a record.
+    def predict(self, record: Record, model: Model, told: str | None = None) -> Prediction:
+        """What the head says of a record, of the type that is `told` (one of `about.view.types`; None: not known).
 
         Raises CheckpointError where the head belongs to other weights than the model's, SignalError where the record
-        lacks a channel that it needs, or has no usable window.
+        lacks a channel that it needs, or has no usable window, or the head does not know the type.
         """
-        return self.told(look(record, self.fitting(model), self.about.view))
+        return self.told(look(record, self.fitting(model), self.about.view, told))
 
     def fitting(self, model: Model) -> Model:
         """The model if the head belongs to its weights, with the tuned encoder where the head has one."""

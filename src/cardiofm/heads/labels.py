@@ -38,6 +38,7 @@ class Example:
     label: str  # as it is written
     patient: str
     split: str = ""  # "train", "valid", "test", or "" where none is given
+    told: str | None = None  # of which type the recording is, where the head's view has types
 
 
 @dataclass(frozen=True)

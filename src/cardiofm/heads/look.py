@@ -33,6 +33,7 @@ class View:
     needs: tuple[str, ...] = ()  # without these the head says nothing
     last_s: float | None = None  # only the last seconds
     numbers: str = "windows"  # hand-crafted ones of each window, or of the "end": the last seconds before an alarm
+    types: tuple[str, ...] = ()  # of which a person or the monitor may tell one, as that of an alarm
 
     def __post_init__(self) -> None:
         if self.numbers not in NAMES:
@@ -40,8 +41,19 @@ class View:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the hand-crafted numbers, in order."""
-        return NAMES[self.numbers]
+        """Of the hand-crafted numbers, in order; behind them the types, 1 for the one that is told."""
+        return NAMES[self.numbers] + tuple(f"type_{one.lower()}" for one in self.types)
+
+    def typed(self, told: str | None) -> NDArray[np.float32]:
+        """1 for the type that is told, 0 for the others `(T,)`; NaN where none is. SignalError for one not known."""
+        if told is None:
+            return np.full(len(self.types), np.nan, np.float32)
+        if not self.types:
+            raise SignalError(f"this head knows no types of alarm, found {told!r}; leave the type out")
+        asked = np.array([one.lower() == told.strip().lower().replace(" ", "_") for one in self.types])
+        if not asked.any():
+            raise SignalError(f"the type of alarm must be one of {', '.join(self.types)}, found {told!r}")
+        return asked.astype(np.float32)
 
     def of(self, record: Record) -> Record:
         """The part of the record; raises SignalError where a channel that is needed is absent."""
@@ -84,14 +96,16 @@ class Seen:
         return float(self.quality[there, channel].mean()) if there.any() else None
 
 
-def look(record: Record, model: Model, view: View | None = None) -> Seen:
-    """Everything a head may ask of a record; raises SignalError where there is nothing to see."""
+def look(record: Record, model: Model, view: View | None = None, told: str | None = None) -> Seen:
+    """Everything a head may ask of a record, `told` of which type it is; SignalError where there is nothing to see."""
     view = view or View()
+    typed = view.typed(told)
     record = view.of(record)
     end = alarm.numbers(record, model.gather(record), record.end_s) if view.numbers == "end" else None
     parts: list[tuple[NDArray, ...]] = []
     for some in _batches(usable(record, model.spec, None)):
         crafted = np.stack([_crafted(w, model.spec.fs_hz) if end is None else end.astype(np.float32) for w in some])
+        crafted = np.concatenate([crafted, np.tile(typed, (len(some), 1))], axis=1)
         known = np.array([w.valid.any(0).mean() for w in some], np.float32)
         quality, present = np.stack([w.quality for w in some]), np.stack([w.valid.any(-1) for w in some])
         parts.append((embedded(some, model), crafted, known, quality, present))

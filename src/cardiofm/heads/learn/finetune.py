@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cardiofm.heads.calibration import Calibration
 from cardiofm.heads.head import FORMS, About, Head
 from cardiofm.heads.labels import Example, Kind, parts, target
-from cardiofm.heads.learn.fit import Data, boosted_on_hand_crafted, fit
+from cardiofm.heads.learn.fit import Data, also_untold, boosted_on_hand_crafted, fit
 from cardiofm.heads.learn.gather import Progress, Tell, gather, silent
 from cardiofm.heads.learn.report import report
 from cardiofm.heads.look import Seen, View, encoder_hash
@@ -85,8 +85,9 @@ def finetune(
 
 def made(good: Sequence[Example], data: Data, plan: Plan, model: Model) -> Head:
     """The head from what is seen of each example, with its report."""
-    floor = boosted_on_hand_crafted(data, plan.threshold)
-    own = fit(data, plan.form, plan.linear_of, plan.threshold, floor.parts.trees)
+    learned = also_untold(data, len(plan.view.types))
+    floor = boosted_on_hand_crafted(learned, plan.threshold)
+    own = fit(learned, plan.form, plan.linear_of, plan.threshold, floor.parts.trees)
     about = About(
         name=plan.name,
         task=plan.task or plan.name,

@@ -48,6 +48,22 @@ class Data:
         return [self.seen[k] for k in at], self.goal.y[at]
 
 
+def also_untold(data: Data, types: int) -> Data:
+    """With every training record a second time, its type (the last `types` numbers) not told, to learn from both."""
+    if not types:
+        return data
+    at = np.flatnonzero(data.part == "train")
+    again = [untold(data.seen[k], types) for k in at]
+    part = np.concatenate([data.part, data.part[at]])
+    return Data([*data.seen, *again], replace(data.goal, y=np.concatenate([data.goal.y, data.goal.y[at]])), part)
+
+
+def untold(seen: Seen, types: int) -> Seen:
+    """The same where the type is not known."""
+    kept = seen.crafted[:, : seen.crafted.shape[1] - types]
+    return replace(seen, crafted=np.pad(kept, ((0, 0), (0, types)), constant_values=np.nan))
+
+
 def fit(
     data: Data,
     form: str,

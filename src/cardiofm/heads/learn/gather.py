@@ -50,7 +50,7 @@ def gather(
     for k, example in enumerate(examples):
         progress(k, len(examples), example.name)
         try:
-            seen.append(look(example.read(), model, view))
+            seen.append(look(example.read(), model, view, example.told if view and view.types else None))
             good.append(example)
         except (SignalError, OSError) as error:
             tell(f"left out: {example.name}: {error}")
@@ -77,5 +77,11 @@ def _key(examples: Sequence[Example], model: Model, view: View | None) -> str:
     own = (alarm, unusual) if view is not None and view.numbers == "end" else (features, beats, rhythm, shape)
     sources = (Path(str(module.__file__)) for module in (*own, band))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-    what = [encoder_hash(model), type(model.backend).__name__, code.hexdigest(), repr(view), [e.name for e in examples]]
+    what = [
+        encoder_hash(model),
+        type(model.backend).__name__,
+        code.hexdigest(),
+        repr(view),
+        [(e.name, e.told) for e in examples],
+    ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]

@@ -24,7 +24,7 @@ from cardiofm.data.catalog import Entry
 from cardiofm.heads.head import Head
 from cardiofm.heads.labels import Example, parts, target
 from cardiofm.heads.learn.finetune import Plan, made
-from cardiofm.heads.learn.fit import Data, boosted_on_hand_crafted, fit
+from cardiofm.heads.learn.fit import Data, also_untold, boosted_on_hand_crafted, fit
 from cardiofm.heads.learn.gather import CACHE, gather
 from cardiofm.heads.learn.report import lines
 from cardiofm.heads.look import View
@@ -33,7 +33,8 @@ from cardiofm.pipeline import Model, load
 from cardiofm.signals import Record
 
 MOST = 3000  # recordings of a dataset: all but of challenge-2017
-BEFORE_THE_ALARM = View(last_s=LOOK_S, numbers="end")
+ALARMS = ("Asystole", "Bradycardia", "Tachycardia", "Ventricular_Flutter_Fib", "Ventricular_Tachycardia")
+BEFORE_THE_ALARM = View(last_s=LOOK_S, numbers="end", types=ALARMS)
 MISSED = 5  # what a true alarm that is missed costs, in false ones: PhysioNet/CinC 2015
 _FOLDS = {8: "valid", 9: "test"}  # of ptb-xl; 1 to 7 train, 10 is sealed
 _SEALED = 10
@@ -82,7 +83,9 @@ def examples(dataset: str, data_root: Path, limit: int | None = None) -> tuple[l
     found = [e for e in catalog.entries(dataset, data_root) if e.labels.get("strat_fold") != _SEALED]
     found = sorted(found, key=lambda e: hashlib.sha256(f"{e.dataset} {e.record}".encode()).digest())[:limit]
     view = BEFORE_THE_ALARM if dataset == "challenge-2015" else View()
-    return [Example(e.record, partial(_read, e, data_root), "", e.patient, _split(e)) for e in found], view
+    return [
+        Example(e.record, partial(_read, e, data_root), "", e.patient, _split(e), e.labels.get("alarm")) for e in found
+    ], view
 
 
 def release(
@@ -97,10 +100,11 @@ def release(
     plan = replace(one.plan, data=_source(one.dataset))
     goal = target(labelled, plan.kind, plan.classes)
     data = Data([seen[k] for k in rows], goal, np.asarray(parts(labelled, goal)))
-    trees = boosted_on_hand_crafted(data, plan.threshold).parts.trees
+    learned = also_untold(data, len(view.types))
+    trees = boosted_on_hand_crafted(learned, plan.threshold).parts.trees
     several = max(len(s.known) for s in seen) > 1
     plans = [replace(plan, **form) for form in (*_FORMS, *(_OF_WINDOWS if several else ()))]
-    losses = {p: fit(data, p.form, p.linear_of, p.threshold, trees).loss for p in plans}
+    losses = {p: fit(learned, p.form, p.linear_of, p.threshold, trees).loss for p in plans}
     head = made(labelled, data, min(plans, key=lambda p: losses[p]), model)
     head.save(out / plan.name)
     return head
