@@ -23,13 +23,14 @@ from cardiofm.heads.learn import probes
 from cardiofm.heads.learn.probes import HeldOut, Kind
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-_PARTS = {8: "valid", 9: "test"}  # the folds of ptb-xl; 1 to 7 train
+PARTS = {8: "valid", 9: "test"}  # the folds of ptb-xl; 1 to 7 train
 PAIRS = (  # what must be better than what
     "model - untrained",
     "model - minirocket",
     "model + hand-crafted - hand-crafted, linear",
     "model + hand-crafted - hand-crafted, boosting",
 )
+TUNED = "model, fine-tuned"
 COMMON = 5, 1  # training and test records that a statement of PTB-XL must have to be asked for
 Key = tuple[str, str]  # method, head
 
@@ -80,11 +81,12 @@ class Task:
 
     @property
     def pairs(self) -> dict[str, tuple[Key, Key]]:
-        """Each of `PAIRS` that the task has, with the heads that are compared."""
+        """Each of `PAIRS` that the task has, and the tuned network, with the heads that are compared."""
         own, crafted, both = ("model", self.head), self.crafted, "model + hand-crafted"
         found = {PAIRS[0]: (own, ("untrained", self.head)), PAIRS[1]: (own, ("minirocket", "linear"))}
         found[PAIRS[2]] = ((both, "linear"), (crafted, "linear"))
-        return found | ({PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {})
+        found |= {PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {}
+        return found | {f"{TUNED} - model": ((TUNED, "fused"), own)}
 
     def held_out(self, x: NDArray[np.floating], head: probes.Head, cache: Path | None = None) -> HeldOut:
         """The rows' scores from features `(R, D)` of these rows; with `cache`, a folder, they are kept there."""
@@ -108,10 +110,10 @@ def kept(path: Path, make: Callable[[], HeldOut]) -> HeldOut:
     if path.is_file():
         with np.load(path) as arrays:
             folds = range((len(arrays.files) - 2) // 2)
-            inner = tuple((arrays[f"rows_{k}"], arrays[f"inner_{k}"]) for k in folds)
-            return HeldOut(arrays["scores"], arrays["fold"], inner)
+            pairs = tuple((arrays[f"rows_{k}"], arrays[f"inner_{k}"]) for k in folds)
+            return HeldOut(arrays["scores"], arrays["fold"], pairs)
     made = make()
-    inner = {
+    inner: dict[str, Any] = {
         f"{name}_{k}": a for k, pair in enumerate(made.inner) for name, a in zip(("rows", "inner"), pair, strict=True)
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,7 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
 
     Statements are those with enough records, `COMMON`.
     """
-    part = [_PARTS.get(fold, "train") for fold in cohort.label("strat_fold")]
+    part = [PARTS.get(fold, "train") for fold in cohort.label("strat_fold")]
     classes = cohort.label("superclasses")
     truth = np.array([[one in own for one in CLASSES] for own in classes])
     labelled = np.flatnonzero(truth.any(1))
@@ -254,6 +256,8 @@ def probed(task: Task, features: dict[str, NDArray[np.floating]], cache: Path | 
         found["model + hand-crafted", "fused"] = probes.fused(
             found["model", task.head], found[task.crafted, "boosting"], task.y, task.kind
         )
+    if TUNED in x:
+        found[TUNED, "fused"] = probes.fused(found["model", task.head], found[TUNED, "linear"], task.y, task.kind)
     if task.known is not None:
         found["what is known", "linear"] = task.held_out(told, "linear", cache)
     found["constant", "none"] = task.held_out(np.zeros((len(task.rows), 1)), "linear")
@@ -274,6 +278,8 @@ def measured(task: Task, found: dict[Key, HeldOut]) -> tuple[list[dict[str, Any]
             value = scores.scored(asked.metric, y, answer, patients)
             rows.append(what | {"method": method, "head": head, "interval": value})
         for pair, (a, b) in task.pairs.items():
+            if not {a, b} <= answers.keys():
+                continue
             gain = scores.paired(asked.metric, y, answers[a], answers[b], patients)
             differences.append(what | {"difference": pair, "interval": gain})
     return rows, differences

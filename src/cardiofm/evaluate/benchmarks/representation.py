@@ -17,20 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from cardiofm.evaluate import alarms, cached, cohorts, frozen, run, tasks
+from cardiofm.evaluate import alarms, cached, cohorts, frozen, run, tasks, tuned
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors import peers
 from cardiofm.evaluate.sample import Piece, summary
-from cardiofm.pipeline import load
+from cardiofm.pipeline import Model, load
 from cardiofm.signals import SignalError
 
 METHODS = {  # beside the extractors
     "model + hand-crafted": "CardioFM embedding and hand-crafted numbers",
     alarms.NAME: alarms.MEANING,
     "what is known": "the type of alarm alone",
+    tasks.TUNED: tuned.MEANING,
     "constant": "the majority, or the mean",
 }
 HEADS = {
@@ -56,6 +58,7 @@ def parser(about: str | None = __doc__) -> argparse.ArgumentParser:
     found = run.parser(about, cohorts.LIMIT, cohorts.LIMIT_HELP)
     cached.add_argument(found)
     run.add_only(found, SETS, "sets")
+    found.add_argument("--steps", type=int, default=tuned.STEPS, help="of fine-tuning; 0: none (default: %(default)s)")
     peers.add_arguments(found)
     return found
 
@@ -82,10 +85,13 @@ def main(args: argparse.Namespace) -> None:
         made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
         about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
-        if name == "challenge-2015":
-            features[alarms.NAME] = alarms.before(cohort, args.data_root, model, args.cache)
+        try:
+            features |= _of_set(cohort, model, sha256, args)
+        except SignalError as error:
+            absent[tasks.TUNED] = str(error)
         for task in ask(cohort):
-            found = tasks.probed(task, features, args.cache)
+            here = {k: v for k, v in features.items() if k != tasks.TUNED or task.name == "superclasses"}
+            found = tasks.probed(task, here, args.cache)
             more = tasks.measured(task, found)
             refused = cohort.refused
             rows += [_row(one, refused) for one in more[0]]
@@ -101,6 +107,16 @@ def main(args: argparse.Namespace) -> None:
     )  # fmt: skip
     draw(result, args.out / "representation.png")
     show(result)
+
+
+def _of_set(cohort: Cohort, model: Model, sha256: str, args: argparse.Namespace) -> dict[str, NDArray[np.floating]]:
+    """What one set alone has: numbers of the seconds before an alarm, the embedding tuned to PTB-XL."""
+    if cohort.dataset == "challenge-2015":
+        return {alarms.NAME: alarms.before(cohort, args.data_root, model, args.cache)}
+    if cohort.dataset == "ptb-xl" and args.steps:
+        values = tuned.embedding(cohort, args.data_root, model, sha256, args.cache, args.steps)
+        return {tasks.TUNED: cohort.mean(values)}
+    return {}
 
 
 def _row(one: dict[str, Any], refused: int) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _METHODS = {  # column → the methods that may stand in it, the first that ther
     "CardioFM + hand-crafted": (("model + hand-crafted", "fused"),),
     "constant": (("constant", "none"),),
 }
+_TUNED = ("model, fine-tuned", "fused")  # shown where it was run
 _PEERS = [(name, "linear") for name in ("ecg alone", "ppg alone", *PEERS)]  # shown where they were run
 _PAIRS = {
     "model - untrained": "− untrained",
@@ -49,7 +50,9 @@ _PAIRS = {
 def representation(result: dict[str, Any]) -> list[str]:
     """A row for each task with CardioFM, its floors, and what it is better by on the same patients."""
     by = {(r["set"], r["task"], r["metric"], r["method"], r["head"]): r for r in result["rows"] if "group" not in r}
-    methods = _METHODS | {key[0]: (key,) for key in dict.fromkeys((k[3], k[4]) for k in by) if key in _PEERS}
+    here = {(k[3], k[4]) for k in by}
+    methods = _METHODS | ({"CardioFM, fine-tuned": (_TUNED,)} if _TUNED in here else {})
+    methods |= {key[0]: (key,) for key in dict.fromkeys((k[3], k[4]) for k in by) if key in _PEERS}
     gains = {(d["set"], d["task"], d["metric"], d["difference"]): d for d in result["differences"]}
     lines = [
         "**Representation.** Frozen features, the mean over a record's windows, and a head whose penalty is chosen on "

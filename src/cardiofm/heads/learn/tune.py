@@ -1,13 +1,15 @@
 """Light tuning of the encoder to a task, by torch: low-rank adapters everywhere, or the last blocks in full.
 
 What is learned is a change of named weights, saved beside the head; the model's own file stays as it is. A linear
-read-out learns along and is thrown away: the head is fitted afterwards, on what the tuned encoder sees.
-LoRA: Hu et al., ICLR 2022. Shapes: B windows, C channels, N samples, D numbers, L outputs.
+read-out learns along and is thrown away: the head is fitted afterwards, on what the tuned encoder sees. Where only the
+last blocks learn, what stands before them is computed once for each window.
+LoRA: Hu et al., ICLR 2022. Shapes: B windows, C channels, N samples, S token steps, D numbers, L outputs.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,17 +25,20 @@ from cardiofm.heads.labels import Example, Kind, parts, target
 from cardiofm.heads.learn import probes
 from cardiofm.heads.learn.attention import loss
 from cardiofm.heads.learn.fit import probe_kind
-from cardiofm.heads.look import View
+from cardiofm.heads.look import View as Part
 from cardiofm.model.backend import TorchBackend
 from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.encoder import Encoder, Tokens
+from cardiofm.model.layers import View
 from cardiofm.pipeline import Model
 from cardiofm.signals import CheckpointError, SignalError, Window
+from cardiofm.train.loop import faster_precision
 
-RANK, LAST_BLOCKS = 4, 2
+RANK, LAST_BLOCKS = 4, 4
 WINDOWS = 8  # of a record, spread evenly: enough to tune by
-BATCH, CHECKS = 16, 5
-RATE = {"lora": 1e-3, "full": 1e-4}
-READ_OUT_RATE = 3e-3
+BATCH, CHECKS = 32, 5
+RATE = {"lora": 1e-3, "full": 3e-4}  # the highest, after a tenth of the steps; then it falls to 0
+READ_OUT_RATE, WARM_UP = 3e-3, 0.1
 DOWN, UP = ".down", ".up"  # of a low-rank change, behind the weight's name
 Bags = list[tuple[list[Window], Any]]  # the windows of a record and its label
 
@@ -72,7 +77,7 @@ def tune(
     kind: Kind,
     how: str,
     model: Model,
-    view: View,
+    view: Part,
     steps: int,
     classes: Sequence[str] | None = None,
     tell: Any = print,
@@ -99,8 +104,10 @@ def tune(
     optimiser = torch.optim.AdamW(
         [{"params": learning, "lr": RATE[how]}, {"params": read.parameters(), "lr": READ_OUT_RATE}], weight_decay=1e-2
     )
+    falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
     rng = np.random.default_rng(seed)
-    ask = _Asked(network, read, probe_kind(goal), mean, unit)
+    still = max(0, len(network.encoder.blocks) - LAST_BLOCKS) if how == "full" else 0
+    ask = _Asked(network, read, probe_kind(goal), mean, unit, still)
     best, least = _changed(network, how), float("inf")
     for step in range(1, steps + 1):
         at = rng.choice(len(bags["train"]), min(BATCH, len(bags["train"])), replace=False)
@@ -111,6 +118,7 @@ def tune(
         ask.loss([w for w, _ in drawn], [y for _, y in drawn]).backward()
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimiser.step()
+        falling.step()
         if step % max(1, steps // CHECKS) == 0:
             now = ask.records(bags["valid"])
             tell(f"tuning, step {step} of {steps}: loss of validation patients {now:.4f}")
@@ -119,12 +127,24 @@ def tune(
     return best
 
 
-class _Asked:
-    """The task put to the network: its loss over windows, and over the records of other patients."""
+def _share(step: int, steps: int) -> float:
+    """Of the highest rate: rising at first, then half a cosine."""
+    return min(1.0, (step + 1) / (WARM_UP * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
 
-    def __init__(self, network: CardioFM, read: nn.Module, kind: probes.Kind, mean: float, unit: float) -> None:
-        self.network, self.read, self.mean, self.unit = network, read, mean, unit
+
+class _Asked:
+    """The task put to the network: its loss over windows, and over the records of other patients.
+
+    The first `still` blocks do not learn: the tokens behind them are kept.
+    """
+
+    def __init__(
+        self, network: CardioFM, read: nn.Module, kind: probes.Kind, mean: float, unit: float, still: int
+    ) -> None:
+        self.network, self.read, self.mean, self.unit, self.still = network, read, mean, unit, still
         self.kind: probes.Kind = kind
+        self.autocast = faster_precision(torch.device("cpu")) == "bf16"
+        self.kept: dict[int, Tokens] = {}  # of each window that was asked for, by its id: the bags hold it
 
     def loss(self, windows: list[Window], labels: list[Any]) -> Tensor:
         return loss(self.out(windows), np.asarray(labels), self.kind, self.unit)
@@ -133,12 +153,22 @@ class _Asked:
         rows: list[Tensor] = []
         order: list[int] = []
         for at, kind in kinds(windows):
-            x, seen, in_mv = (torch.from_numpy(a) for a in stacked([windows[i] for i in at]))
-            encoder = self.network.encoder
-            rows.append(encoder.embed(encoder(x, seen, in_mv, kind)))
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+                rows.append(self._embedded([windows[i] for i in at], kind).float())
             order += at
         out = self.read(torch.cat(rows)[torch.from_numpy(np.argsort(order))])
         return out * self.unit + self.mean if self.kind == "regression" else out
+
+    def _embedded(self, windows: list[Window], kind: tuple[int, ...]) -> Tensor:
+        encoder = self.network.encoder
+        if not self.still:
+            return encoder.embed(encoder(*_tensors(windows), kind))
+        new = [w for w in windows if id(w) not in self.kept]
+        if new:
+            with torch.no_grad(), torch.autocast("cpu", enabled=False):
+                made = encoder(*_tensors(new), kind, blocks=self.still)
+            self.kept |= {id(w): _part(made, slice(k, k + 1)) for k, w in enumerate(new)}
+        return encoder.embed(_behind(encoder, _joined([self.kept[id(w)] for w in windows]), self.still))
 
     def records(self, bags: Bags) -> float:
         """The loss of records, each the mean of its windows."""
@@ -147,6 +177,37 @@ class _Asked:
         with torch.inference_mode():
             means = torch.stack([self.out(windows).mean(0) for windows, _ in bags])
             return float(loss(means, np.asarray([y for _, y in bags]), self.kind, self.unit))
+
+
+def _tensors(windows: list[Window]) -> tuple[Tensor, Tensor, Tensor]:
+    x, seen, in_mv = (torch.from_numpy(a) for a in stacked(windows))
+    return x, seen, in_mv
+
+
+def _part(tokens: Tokens, rows: slice) -> Tokens:
+    """Some windows of a batch, in half precision, without what only drawing needs."""
+    z = [None if t is None else t[rows].half() for t in tokens.z]
+    visible = [None if t is None else t[rows] for t in tokens.visible]
+    return Tokens(z, tokens.time, visible, tokens.offset_BC[rows], tokens.scale_BC[rows])
+
+
+def _joined(parts: list[Tokens]) -> Tokens:
+    def joined(name: str) -> list[Tensor | None]:
+        streams = [[t for p in parts if (t := getattr(p, name)[c]) is not None] for c in range(2)]
+        return [torch.cat(one) if one else None for one in streams]
+
+    z, first = [None if t is None else t.float() for t in joined("z")], parts[0]
+    offset_BC, scale_BC = (torch.cat([getattr(p, name) for p in parts]) for name in ("offset_BC", "scale_BC"))
+    return Tokens(z, first.time, joined("visible"), offset_BC, scale_BC)
+
+
+def _behind(encoder: Encoder, tokens: Tokens, still: int) -> Tokens:
+    """What the blocks after the first `still` make of their tokens, normalised."""
+    view = View(encoder.rotary, tokens.time, tokens.visible, encoder.spec.token_s)
+    z = tokens.z
+    for block in encoder.blocks[still:]:
+        z = block(z, view)
+    return replace(tokens, z=[None if t is None else encoder.norm[c](t) for c, t in enumerate(z)])
 
 
 def _network(model: Model) -> CardioFM:
@@ -182,7 +243,7 @@ def _plain(name: str) -> str:
     return name.replace("parametrizations.weight.0", "weight")
 
 
-def _windows(example: Example, model: Model, view: View) -> list[Window]:
+def _windows(example: Example, model: Model, view: Part) -> list[Window]:
     """Some windows of a recording, [] where it cannot be used (it is told when the head reads it)."""
     try:
         found = [w for w, _ in usable(view.of(example.read()), model.spec, None)]
