@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,24 +71,47 @@ def pretrain(
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="A model folder.")],
-    int8: Annotated[bool, typer.Option("--int8", help="An encoder with eight-bit matrices too.")] = False,
+    to: Annotated[str, typer.Option(help="onnx; or what embeds alone: openvino, executorch.")] = "onnx",
+    int8: Annotated[bool, typer.Option("--int8", help="What embeds with eight-bit matrices too.")] = False,
+    static: Annotated[bool, typer.Option("--static", help="Eight bits by ranges seen on real windows.")] = False,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Real windows from challenge-2015 here (default: the recordings of --demo).")
+    ] = None,
 ) -> None:
     """Add the ONNX graphs to a model folder, so that it runs without torch.
 
     \b
     Example:
       cardiofm export runs/base/last/model
+      cardiofm export runs/base/last/model --int8 --static --data-root ~/physionet
     """
-    from cardiofm.edge.export import export as run
+    from cardiofm.edge import targets
+    from cardiofm.edge.calibration import real_windows
+    from cardiofm.signals import CheckpointError
 
+    if to not in targets.TARGETS:
+        raise CheckpointError(f"--to must be one of {', '.join(targets.TARGETS)}, found {to!r}")
+    if static and not int8:
+        raise CheckpointError("--static says how eight bits are made; give --int8 too")
     with progress() as bar:
-        bar.add_task("writing the graphs and checking them against torch", total=None)
-        run(folder)
-        if int8:
-            from cardiofm.edge.quantize import quantize
-
-            quantize(folder)
+        bar.add_task("writing and checking against torch", total=None)
+        real = None
+        if int8 and (static or to == "openvino"):
+            real = real_windows(folder, data_root) if data_root else _demo_windows(folder)
+        targets.write(folder, to, int8, real)
     typer.echo(f"model: {folder}")
+
+
+def _demo_windows(folder: Path) -> Any:
+    """The windows of the recordings of --demo: real ECGs, and one simulated pair."""
+    from cardiofm.config import ConfigError
+    from cardiofm.demo import records
+    from cardiofm.edge.calibration import windows_of
+
+    try:
+        return windows_of(folder, records()[0])
+    except ModuleNotFoundError as error:
+        raise ConfigError("real windows need --data-root, or pip install 'cardiofm[demo]'") from error
 
 
 app.command()(benchmark)

@@ -1,8 +1,8 @@
 """The encoder's graphs with the matrices of its blocks in eight bits, beside those in full precision.
 
-Weights are rounded per column once, activations per token batch as they come. Everything else stays as it is: stem,
-attention, norms, codebooks, pooling, and all that measures or draws, where eight bits cost more than they gave
-(docs/log.md). The graphs share one weights file. Needs onnx.
+Weights are rounded per column once; activations per token batch as they come, or to ranges seen on real windows
+(static). Everything else stays as it is: stem, attention, norms, pooling, and all that codes, measures or draws, where
+eight bits cost more than they gave (docs/log.md). The graphs share one weights file. Needs onnx.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from safetensors.numpy import save_file
 
 from cardiofm.config import from_dict
@@ -26,27 +27,35 @@ from cardiofm.model.checkpoint import read_config
 from cardiofm.signals import CheckpointError, InputSpec
 
 LEAST_COSINE = 0.995  # of embeddings, eight bits against full precision
+Windows = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]  # values, visibility, units; as `encode`
 _SMALL = 1024  # bytes; a smaller tensor stays in its graph
 
 
-def quantize(folder: Path) -> list[Path]:
+def quantize(folder: Path, real: Windows | None = None) -> list[Path]:
     """Write the eight-bit graphs and their weights into a model folder that has its ONNX graphs; returns their paths.
 
-    Embeddings must keep a cosine of `LEAST_COSINE` to those in full precision; otherwise nothing is written and a
-    CheckpointError says what was found.
+    With `real`, windows with both channels, activations are rounded to the ranges that every other of them reaches
+    (static). Embeddings, of the windows in between or of random ones, must keep a cosine of `LEAST_COSINE` to those in
+    full precision; otherwise nothing is written and a CheckpointError says what was found.
     """
     config = read_config(folder)
+    if real is not None and len(real[0]) < 2:
+        raise CheckpointError(f"static ranges need at least 2 real windows, found {len(real[0])}; give more recordings")
     full = OnnxBackend(folder, threads=1)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
         draft = Path(name)
-        graphs = {int8_name(n): _rounded(folder / n, draft, config["encoder"]["width"]) for n in EMBEDDERS.values()}
+        seen = None if real is None else (real[0][::2], real[1][::2], real[2][::2])
+        width = config["encoder"]["width"]
+        graphs = {int8_name(n): _rounded(folder / n, draft, width, seen) for n in EMBEDDERS.values()}
         _save(graphs, draft, source_hash(folder))
         windows = example_windows(from_dict(InputSpec, config["spec"]), 16)
+        if real is not None:
+            windows = real[0][1::2], real[1][1::2], real[2][1::2]
         for present, graph in EMBEDDERS.items():
             true = full.embed(*windows, present)
             session = ort.InferenceSession(draft / int8_name(graph), providers=["CPUExecutionProvider"])
             inputs = dict(zip((i.name for i in session.get_inputs()), windows, strict=True))
-            cosine = _least_cosine(true, np.asarray(session.run(None, inputs)[0]))
+            cosine = least_cosine(true, np.asarray(session.run(None, inputs)[0]))
             if not cosine >= LEAST_COSINE:
                 raise CheckpointError(
                     f"embeddings of {graph} in eight bits must keep a cosine of {LEAST_COSINE:g} to those in full "
@@ -55,14 +64,26 @@ def quantize(folder: Path) -> list[Path]:
         return [(draft / n).replace(folder / n) for n in (INT8_WEIGHTS, *graphs)]
 
 
-def _least_cosine(a_BD: np.ndarray, b_BD: np.ndarray) -> float:
+def least_cosine(a_BD: np.ndarray, b_BD: np.ndarray) -> float:
     """Of two embeddings of the same window; a window without the stream has none."""
     has = np.abs(a_BD).max(1) > 0
     a_BD, b_BD = a_BD[has], b_BD[has]
     return float(((a_BD * b_BD).sum(1) / np.linalg.norm(a_BD, axis=1) / np.linalg.norm(b_BD, axis=1)).min())
 
 
-def _rounded(path: Path, draft: Path, width: int) -> onnx.ModelProto:
+class _Reader(CalibrationDataReader):
+    """Windows one by one, under the names of a graph's inputs."""
+
+    def __init__(self, proto: onnx.ModelProto, windows: Windows) -> None:
+        names = [i.name for i in proto.graph.input]
+        rows = zip(*(array[:, None] for array in windows), strict=True)
+        self.rows = (dict(zip(names, row, strict=True)) for row in rows)
+
+    def get_next(self) -> dict[str, NDArray]:
+        return next(self.rows, {})
+
+
+def _rounded(path: Path, draft: Path, width: int, seen: Windows | None) -> onnx.ModelProto:
     """The graph with its weights inside, those of the blocks in eight bits."""
     proto = _folded(path)
     shape = {t.name: tuple(t.dims) for t in proto.graph.initializer}
@@ -70,7 +91,11 @@ def _rounded(path: Path, draft: Path, width: int) -> onnx.ModelProto:
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)  # it asks for a preparation that changes nothing here
     rounded = draft / "rounded.onnx"
-    quantize_dynamic(proto, rounded, per_channel=True, weight_type=QuantType.QInt8, nodes_to_quantize=blocks)
+    how = {"per_channel": True, "weight_type": QuantType.QInt8, "nodes_to_quantize": blocks}
+    if seen is None:
+        quantize_dynamic(proto, rounded, **how)
+    else:
+        quantize_static(proto, rounded, _Reader(proto, seen), activation_type=QuantType.QUInt8, **how)
     logging.root.setLevel(level)
     return onnx.load(rounded)
 

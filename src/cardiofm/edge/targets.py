@@ -1,0 +1,39 @@
+"""What a model folder is written for: ONNX graphs of everything, or what embeds alone for OpenVINO or ExecuTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cardiofm.signals import CheckpointError
+
+TARGETS = ("onnx", "openvino", "executorch")
+
+
+def write(folder: Path, to: str, int8: bool = False, real: Any = None) -> list[Path]:
+    """Write a target of `TARGETS` into a model folder; returns the paths.
+
+    `real`: windows whose ranges eight-bit activations are rounded to, see `quantize`. Nothing is written that differs
+    from torch: a CheckpointError says what was found, or which package is missing.
+    """
+    try:
+        if to == "openvino":
+            from cardiofm.edge.openvino import export_openvino
+
+            return export_openvino(folder, real if int8 else None)
+        if to == "executorch":
+            from cardiofm.edge.executorch import export_executorch
+
+            if int8:
+                raise CheckpointError("executorch is written in full precision; leave out --int8")
+            return export_executorch(folder)
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"--to {to} needs {error.name}: pip install 'cardiofm[{to}]'") from error
+    from cardiofm.edge.export import export
+
+    paths = export(folder)
+    if int8:
+        from cardiofm.edge.quantize import quantize
+
+        paths += quantize(folder, real)
+    return paths
