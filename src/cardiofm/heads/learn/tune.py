@@ -192,13 +192,14 @@ def _part(tokens: Tokens, rows: slice) -> Tokens:
 
 
 def _joined(parts: list[Tokens]) -> Tokens:
+    single = [replace(p, z=[None if t is None else t.float() for t in p.z]) for p in parts]  # autocast joins no halves
+
     def joined(name: str) -> list[Tensor | None]:
-        streams = [[t for p in parts if (t := getattr(p, name)[c]) is not None] for c in range(2)]
+        streams = [[t for p in single if (t := getattr(p, name)[c]) is not None] for c in range(2)]
         return [torch.cat(one) if one else None for one in streams]
 
-    z, first = [None if t is None else t.float() for t in joined("z")], parts[0]
     offset_BC, scale_BC = (torch.cat([getattr(p, name) for p in parts]) for name in ("offset_BC", "scale_BC"))
-    return Tokens(z, first.time, joined("visible"), offset_BC, scale_BC)
+    return Tokens(joined("z"), parts[0].time, joined("visible"), offset_BC, scale_BC)
 
 
 def _behind(encoder: Encoder, tokens: Tokens, still: int) -> Tokens:
