@@ -31,23 +31,27 @@ def export_openvino(folder: Path, real: Windows | None = None) -> list[Path]:
     what was found.
     """
     onnx = OnnxBackend(folder, threads=1)
-    whole = ov.Core().read_model(folder / ENCODERS[0, 1])
-    model = ov.Model([whole.outputs[0]], whole.get_parameters(), "embed")  # the search for codes falls away
     windows = example_windows(from_dict(InputSpec, read_config(folder)["spec"]), 3)
-    jobs = [(FILE, model, windows, LEAST_FULL)]
-    if real is not None:
-        held_out = (real[0][1::2], real[1][1::2], real[2][1::2])
-        jobs.append((INT8_FILE, _eight_bits(model, real), held_out, LEAST_COSINE))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".openvino-") as name:
-        for file, one, checked, least in jobs:
-            ov.save_model(one, Path(name) / file, compress_to_fp16=True)
-            cosine = least_cosine(onnx.embed(*checked), Embedder(Path(name) / file)(*checked))
-            if not cosine >= least:
-                raise CheckpointError(
-                    f"embeddings of {file} must keep a cosine of {least:g} to ONNX Runtime's, found {cosine:.6g}; "
-                    "nothing written"
-                )
+        full, eight = Path(name) / FILE, Path(name) / INT8_FILE
+        whole = ov.Core().read_model(folder / ENCODERS[0, 1])
+        alone = ov.Model([whole.outputs[0]], whole.get_parameters(), "embed")  # the search for codes falls away
+        ov.save_model(alone, full, compress_to_fp16=True)
+        _agree(onnx, full, windows, LEAST_FULL)
+        if real is not None:
+            model = ov.Core().read_model(full)  # as saved: a part of `whole` would lead nncf into what fell away
+            ov.save_model(_eight_bits(model, real), eight)
+            _agree(onnx, eight, (real[0][1::2], real[1][1::2], real[2][1::2]), LEAST_COSINE)
         return [p.replace(folder / p.name) for p in sorted(Path(name).iterdir())]
+
+
+def _agree(onnx: OnnxBackend, path: Path, windows: Windows, least: float) -> None:
+    cosine = least_cosine(onnx.embed(*windows), Embedder(path)(*windows))
+    if not cosine >= least:
+        raise CheckpointError(
+            f"embeddings of {path.name} must keep a cosine of {least:g} to ONNX Runtime's, found {cosine:.6g}; "
+            "nothing written"
+        )
 
 
 def _eight_bits(model: Any, real: Windows) -> Any:

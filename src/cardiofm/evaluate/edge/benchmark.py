@@ -24,6 +24,7 @@ from cardiofm.data.windows import cut
 from cardiofm.edge import targets
 from cardiofm.edge.calibration import real_windows
 from cardiofm.edge.quantize import quantize
+from cardiofm.edge.runtime import EMBEDDERS, int8_name, source_hash
 from cardiofm.evaluate import run
 from cardiofm.evaluate.edge import process, speed
 from cardiofm.evaluate.edge.quality import quality
@@ -33,7 +34,8 @@ from cardiofm.pipeline import Model, load
 from cardiofm.signals import Record
 
 START_S = 30.0  # of the window in its record
-BASE, TINY = "base", "tiny"
+BASE, TINY, STATIC = "base", "tiny", "static"
+OPTIONAL = {"openvino": "embed.xml", "executorch": "embed.pte"}  # what is written for them
 ORT = "ONNX Runtime"
 Times = dict[Key, list[float]]
 
@@ -45,23 +47,20 @@ def parser() -> ArgumentParser:
     made.add_argument("--probe-records", type=int, default=1200, help="records of ptb-xl (default: %(default)s)")
     made.add_argument("--beats-records", type=int, default=12, help="records of bidmc (default: %(default)s)")
     made.add_argument("--tiny", default=TINY, help="the smaller model's name or folder (default: tiny)")
+    made.add_argument("--prepared", type=Path, help="folder for what is exported, kept from run to run")
     return made
 
 
 def main(args: Namespace) -> None:
     """Measure everything, print the tables, write the results."""
     record, entry = _record(args.data_root)
-    with tempfile.TemporaryDirectory() as home:
-        folders = {BASE: Path(home) / BASE, TINY: Path(home) / TINY, "static": Path(home) / "static"}
-        for name, model in ((BASE, args.model), (TINY, args.tiny), ("static", args.model)):
-            shutil.copytree(run.model_folder(model), folders[name])
-        for name in (BASE, TINY):
-            quantize(folders[name])
-        quantize(folders["static"], real_windows(folders["static"], args.data_root))
-        absent = _optional(folders[BASE], args.data_root)
+    with tempfile.TemporaryDirectory() as scratch:
+        home = args.prepared or Path(scratch)
+        folders = prepared(home, args.model, args.tiny, args.data_root)
+        absent = [name for name in OPTIONAL if not (folders[BASE] / OPTIONAL[name]).is_file()]
         models = _models(folders)
         every = speed.ways(record, models) | speed.rate_ways()
-        others, millions = speed.other_ways(record)
+        others, millions = speed.other_ways(record, home)
         optional, cosine = speed.optional_ways(record, models[BASE, "fp32"], folders[BASE])
         times = speed.rounds(every | others | optional, args.limit)
         jobs = [(BASE, "onnx", "embed"), (BASE, "onnx", "measure"), (BASE, "onnx-int8", "embed")]
@@ -92,19 +91,26 @@ def _models(folders: dict[str, Path]) -> dict[tuple[str, str], Model]:
     """By (name, precision); the first is the released one."""
     found = {(n, "fp32"): load(folders[n], backend="onnx", threads=1) for n in (BASE, TINY)}
     found |= {(n, "int8"): load(folders[n], backend="onnx-int8", threads=1) for n in (BASE, TINY)}
-    found[BASE, "int8 static"] = load(folders["static"], backend="onnx-int8", threads=1)
+    found[BASE, "int8 static"] = load(folders[STATIC], backend="onnx-int8", threads=1)
     found[BASE, "bf16"] = speed.bf16(found[BASE, "fp32"])
     return found
 
 
-def _optional(folder: Path, data_root: Path) -> list[str]:
-    """Write what is installed here for OpenVINO and ExecuTorch; the names of what is not."""
-    absent = [name for name in ("openvino", "executorch") if importlib.util.find_spec(name) is None]
-    for name in ("openvino", "executorch"):
-        if name not in absent:
+def prepared(home: Path, base: str, tiny: str, data_root: Path) -> dict[str, Path]:
+    """Copies of the models in `home` with their eight-bit graphs, and base for OpenVINO and ExecuTorch where these are
+    installed. What is there already, of the same weights, is left as it is."""
+    folders = {name: home / name for name in (BASE, TINY, STATIC)}
+    for name, model in ((BASE, base), (TINY, tiny), (STATIC, base)):
+        source, folder = run.model_folder(model), folders[name]
+        if not (folder / int8_name(EMBEDDERS[0, 1])).is_file() or source_hash(folder) != source_hash(source):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(source, folder)
+            quantize(folder, real_windows(folder, data_root) if name == STATIC else None)
+    for name, file in OPTIONAL.items():
+        if importlib.util.find_spec(name) is not None and not (folders[BASE] / file).is_file():
             int8 = name == "openvino"
-            targets.write(folder, name, int8, real_windows(folder, data_root) if int8 else None)
-    return absent
+            targets.write(folders[BASE], name, int8, real_windows(folders[BASE], data_root) if int8 else None)
+    return folders
 
 
 def _limits(times: Times, cost: dict[str, Any]) -> dict[str, float]:

@@ -8,7 +8,6 @@ leads at 500 Hz, segments of 5 s).
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -76,14 +75,14 @@ def parameters_m(module: nn.Module) -> float:
     return sum(p.numel() for p in module.parameters()) / 1e6
 
 
-def session(module: nn.Module, example: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The module run by ONNX Runtime on one thread, as ours are."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        path = Path(folder) / "other.onnx"
-        torch.onnx.export(module.eval(), (torch.from_numpy(example),), path, dynamo=True, verbose=False)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 3
-        made = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def session(module: nn.Module, example: np.ndarray, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The module run by ONNX Runtime on one thread, as ours are; its graph is written to `path` where it is not."""
+    if not path.is_file():
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(module.eval(), (torch.from_numpy(example),), path, dynamo=True, verbose=False)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    made = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = made.get_inputs()[0].name
     return lambda x: np.asarray(made.run(None, {name: x})[0])

@@ -81,7 +81,7 @@ def bf16(model: Model) -> Model:
     return made
 
 
-def other_ways(record: Record) -> tuple[dict[Key, Way], dict[str, float]]:
+def other_ways(record: Record, home: Path) -> tuple[dict[Key, Way], dict[str, float]]:
     """The networks of others' size, and openecg where it is installed, for one window of both signals; their millions
     of parameters."""
     draw, found, millions = np.random.default_rng(0), {}, {}
@@ -90,7 +90,7 @@ def other_ways(record: Record) -> tuple[dict[Key, Way], dict[str, float]]:
         ("ECG-FM-sized", others.Transformer(), (1, 12, 2500), 2),  # ten seconds are two of its segments
     ):
         x = draw.normal(size=shape).astype(np.float32)
-        run = others.session(module, x)
+        run = others.session(module, x, home / f"{name}.onnx")
         found["encoder", name, "fp32", "ONNX Runtime"] = _repeated(lambda r=run, x=x, n=times: [r(x) for _ in range(n)])
         millions[name] = round(others.parameters_m(module), 2)
     try:
