@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cardiofm.evaluate.tables.codec import codec
+from cardiofm.evaluate.tables.codes_as_features import codes_as_features
 
 
 def row(method: str, metric: str, value: float, rate: str = "64", **more: Any) -> dict[str, Any]:
@@ -35,3 +36,19 @@ def test_the_section_says_what_the_file_says() -> None:
         "60 s of noise",
     ):
         assert said in text
+
+
+def test_probes_on_codes_stand_beside_the_recording() -> None:
+    def probe(rate: str, value: float, **more: Any) -> dict[str, Any]:
+        place = {"set": "ptb-xl", "task": "abnormal", "metric": "AUROC", "rate": rate}
+        return place | {"value": value, "low": value - 0.01, "high": value + 0.01, "patients": 9} | more
+
+    result = {
+        "rows": [probe("full", 0.9), probe("32", 0.85), probe("64", 0.88)],
+        "differences": [probe("32", -0.05), probe("64", -0.02)],
+        "command": "python benchmarks/codes_as_features.py", "model": {"name": "base", "sha256": "ab" * 32},
+    }  # fmt: skip
+    assert (
+        "| ptb-xl | abnormal | 0.900 [0.890, 0.910] | **0.850** [0.840, 0.860], -0.050 [-0.060, -0.040] | "
+        "**0.880** [0.870, 0.890], -0.020 [-0.030, -0.010] | 9 |"
+    ) in codes_as_features(result)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.codec import exact, wavelet
+from cardiofm.codec import alike, exact, wavelet
 from cardiofm.codec.arithmetic import NUMBER, STEPS, Bits, Coder, number
 from cardiofm.codec.past import OCTAVE
 from cardiofm.codec.prior import CLASSES, Tables
@@ -26,6 +26,7 @@ SIDE = 7 * NUMBER  # contexts
 SIGNAL, LEFT = 0, 1  # what the classical layer carries
 _ON_GRID = 1e-4  # of a sample: closer than this two grids are the same
 _MOST = 1 << 28  # of any mean
+_ALIKE = np.ones(len(alike.CHOICES))
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Layers:
     bands: wavelet.Bands | None = None
     step: int = 0
     rate: int = 0  # which of `wavelet.RATES` the bands' counts start from
+    alike: tuple[int, int] = (0, 0)  # of `alike.CHOICES`, of what codes draw, and of that with the bands
     exact_n: NDArray[np.float32] | None = None
 
     @property
@@ -133,6 +135,9 @@ def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: G
             raise SignalError("a chunk must hold a step that can be, and does not; encode the file again")
         samples = clock.windows * spec.samples
         out.bands = wavelet.code(coder, waves, samples, None if given is None else given.bands)
+    if coder.step(STEPS // 2, int(given is not None and any(given.alike))):
+        ways = (-1, -1) if given is None else given.alike
+        out.alike = (coder.symbol(_ALIKE, ways[0]), coder.symbol(_ALIKE, ways[1]))
     if coder.step(STEPS // 2, int(given is not None and given.exact_n is not None)):
         values = None if given is None or given.exact_n is None else given.exact_n[known_n]
         out.exact_n = np.full(count, np.nan, np.float32)

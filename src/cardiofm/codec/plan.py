@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.codec import wavelet
+from cardiofm.codec import alike, wavelet
 from cardiofm.codec.arithmetic import Counter
 from cardiofm.codec.layers import LEFT, MEAN, SIGNAL, Clock, Codes, Given, Layers, layers
 from cardiofm.codec.past import BASIS, OCTAVE
@@ -24,8 +24,9 @@ from cardiofm.data.windows import flat, window_at
 from cardiofm.model.encoded import Backend
 from cardiofm.signals import MODALITIES, InputSpec, Record
 
-LOW = 96.0  # bit/s a channel, up to which codes have all or nothing
-CODES = 64.0  # bit/s of codes where more is to be had
+LEAST, LOW, HIGH = 24.0, 48.0, 96.0  # bit/s a channel, between which codes have all, or a part
+PART = 0.625  # of the bits, for codes
+CODES = 64.0, 40.0  # bit/s of codes where more is to be had
 TRIES = 6  # of the price of a bit
 FILLED = 0.97  # of a budget: near enough
 START = (2.0, 38.0)  # octaves of price at so many bit/s
@@ -48,10 +49,13 @@ class Piece:
 def code_rates(bits_per_second: float) -> tuple[float, ...]:
     """Which bit/s of codes are tried at a rate; 0 leaves all to the classical layer.
 
-    >>> code_rates(32.0), code_rates(256.0)
-    ((32.0, 0.0), (64.0, 0.0))
+    >>> code_rates(16.0), code_rates(32.0), code_rates(64.0), code_rates(256.0)
+    ((16.0, 0.0), (32.0, 20.0, 0.0), (40.0, 0.0), (64.0, 40.0, 0.0))
     """
-    return (bits_per_second if bits_per_second <= LOW else CODES, 0.0)
+    if bits_per_second > HIGH:
+        return (*CODES, 0.0)
+    shares = (1.0, 0.0) if bits_per_second <= LEAST else (1.0, PART, 0.0) if bits_per_second <= LOW else (PART, 0.0)
+    return tuple(share * bits_per_second for share in shares)
 
 
 def piece(record: Record, modality: str, tables: Tables, clock: Clock, spec: InputSpec, lossless: bool) -> Piece | None:
@@ -194,7 +198,7 @@ def drawn(
 def with_bands(
     piece: Piece, given: Given, drawn_N: NDArray[np.float64], left: float
 ) -> tuple[Given, NDArray[np.float64]]:
-    """The same with the classical layer in `left` bits, and the whole drawing `(N,)`."""
+    """The same with the classical layer in `left` bits, and the drawing `(N,)` of both."""
     if left <= 0:
         return given, drawn_N
     kind = SIGNAL if given.price is None else LEFT
@@ -205,9 +209,24 @@ def with_bands(
     if not any(band.any() for band in bands):
         return given, drawn_N
     made_N = drawn_N + wavelet.waveform(bands, 2.0 ** (step / COARSE), len(drawn_N))
-    if kind == SIGNAL and _left(piece, made_N, 1)[0] > NOISE:
+    if _left(piece, made_N, 1)[0] > NOISE:
         return given, drawn_N
     return replace(given, bands=bands, step=step, rate=rate), made_N
+
+
+def calmer(piece: Piece, given: Given, drawn_N: NDArray[np.float64], last: bool) -> tuple[Given, NDArray[np.float64]]:
+    """The same with what looks alike blended in as far as it helps: before the classical layer, or at last."""
+    choice, drawn_N = alike.best(drawn_N, piece.signal_N, piece.known_N)
+    ways = (given.alike[0], choice) if last else (choice, given.alike[1])
+    return replace(given, alike=ways), drawn_N
+
+
+def made(one: Layers, drawn_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The whole drawing of a channel from that of its codes, in the chunk's spread about its mean."""
+    before_N = alike.blended(drawn_N, one.alike[0])
+    if one.bands is not None:
+        before_N = before_N + wavelet.waveform(one.bands, 2.0 ** (one.step / COARSE), len(drawn_N))
+    return alike.blended(before_N, one.alike[1])
 
 
 def without_noise(piece: Piece, drawn_N: NDArray[np.float64], spec: InputSpec) -> Piece | None:
@@ -228,8 +247,3 @@ def _left(piece: Piece, drawn_N: NDArray[np.float64], parts: int) -> NDArray[np.
     energy = (np.where(known, x - x.sum(1, keepdims=True) / count, 0.0) ** 2).sum(1)
     error = (np.where(known, piece.signal_N.reshape(parts, -1) - drawn_N.reshape(parts, -1), 0.0) ** 2).sum(1)
     return error / np.maximum(energy, 1e-12)
-
-
-def of_bands(one: Layers, samples: int) -> NDArray[np.float64] | float:
-    """The waveform of the classical layer, in the chunk's spread; 0 where there is none."""
-    return 0.0 if one.bands is None else wavelet.waveform(one.bands, 2.0 ** (one.step / COARSE), samples)

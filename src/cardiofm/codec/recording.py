@@ -26,6 +26,7 @@ from cardiofm.signals import MODALITIES, CheckpointError, InputSpec, Record, Sig
 WINDOWS = 6  # of a chunk
 FRAME_BITS = 8 * 13  # of a chunk that are not its channels'
 TRIALS = 4  # at a chunk's size
+ALIKE_BITS = 6  # of saying how what looks alike is blended in
 MARGIN_S = 2.0  # of chunks read beyond a stretch that is asked for
 Layered = tuple[Layers | None, Layers | None]
 
@@ -159,7 +160,7 @@ class Codec:
         drawn_CN = plan.drawn(self.backend, (codes[0], codes[1]), chunk.windows, self.spec, self._levels)
         for c, one in enumerate(both):
             if one is not None:
-                drawn_CN[c] = (drawn_CN[c] + plan.of_bands(one, drawn_CN.shape[1])) * one.scale + one.offset
+                drawn_CN[c] = plan.made(one, drawn_CN[c]) * one.scale + one.offset
         return drawn_CN
 
     def _best(
@@ -189,7 +190,7 @@ class Codec:
                 drawn_CN = self._of_codes([t[1] if t else None for t in tried], windows)
             for c, (p, t) in enumerate(zip(pieces, tried, strict=True)):
                 if p and t:
-                    given, made_N = plan.with_bands(p, t[0], drawn_CN[c], budgets[c] - t[2] if share < 1 else 0.0)
+                    given, made_N = self._made(p, t[0], drawn_CN[c], budgets[c] - t[2] if share < 1 else 0.0)
                     error = float(((made_N - p.signal_N) ** 2)[p.known_N].sum())
                     if best[c] is None or error < best[c][0]:  # pyright: ignore[reportOptionalSubscript]
                         best[c] = error, share, given, t[1]
@@ -198,10 +199,22 @@ class Codec:
         if all(out) and len({b[1] for b in best if b}) > 1:  # the drawing of one channel depends on the other's codes
             drawn_CN = self._of_codes([b[3] if b else None for b in best], windows)
             for c, (p, b) in enumerate(zip(pieces, best, strict=True)):
-                if p and b and b[2].bands is not None:
-                    left = budgets[c] - plan.bits(p, replace(b[2], bands=None), self.spec)
-                    out[c] = plan.with_bands(p, replace(b[2], bands=None), drawn_CN[c], left)[0]
+                if p and b and b[2].price is not None:
+                    bare = replace(b[2], bands=None, alike=(0, 0))
+                    left = budgets[c] - plan.bits(p, bare, self.spec) if b[1] < 1 else 0.0
+                    out[c] = self._made(p, bare, drawn_CN[c], left)[0]
         return out, list(chosen)
+
+    def _made(
+        self, piece: plan.Piece, given: Given, drawn_N: NDArray[np.float64], left: float
+    ) -> tuple[Given, NDArray[np.float64]]:
+        """What is stored beside codes, and the whole drawing."""
+        if self.codes and given.price is not None:
+            given, drawn_N = plan.calmer(piece, given, drawn_N, last=False)
+        given, drawn_N = plan.with_bands(piece, given, drawn_N, left - ALIKE_BITS)
+        if self.codes and given.bands is not None:
+            given, drawn_N = plan.calmer(piece, given, drawn_N, last=True)
+        return given, drawn_N
 
     def _of_codes(self, stored: Sequence[Layers | None], windows: int) -> NDArray[np.float64]:
         codes = [None if one is None else one.codes for one in stored]

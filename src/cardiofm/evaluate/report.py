@@ -13,7 +13,9 @@ from cardiofm.evaluate.run import ROOT
 from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
 from cardiofm.evaluate.tables.codec import codec
+from cardiofm.evaluate.tables.codes_as_features import codes_as_features
 from cardiofm.evaluate.tables.device_bias import device_bias
+from cardiofm.evaluate.tables.edge import edge
 from cardiofm.evaluate.tables.few_labels import few_labels
 from cardiofm.evaluate.tables.gaps import gaps
 from cardiofm.evaluate.tables.heads import heads
@@ -33,10 +35,11 @@ from cardiofm.evaluate.tables.zero_shot import zero_shot
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # In the order of the page; each reads results/<its name>.json.
 SECTIONS = (
-    *(zero_shot, rate_distortion, codec, gaps, across, robustness, robustness_without_cross, intervals),
+    *(zero_shot, rate_distortion, codec, codes_as_features, gaps, across),
+    *(robustness, robustness_without_cross, intervals),
     *(representation, few_labels, pooling, retrieval, device_bias),
     heads,
-    *(ablations, scaling, throughput, measure_speed, stream, training_speed),
+    *(ablations, scaling, throughput, measure_speed, edge, stream, training_speed),
 )
 
 
