@@ -57,6 +57,16 @@ def _agree(onnx: OnnxBackend, path: Path, windows: Windows, least: float) -> Non
 def _eight_bits(model: Any, real: Windows) -> Any:
     import nncf  # pyright: ignore[reportMissingImports]
 
+    def is_weight(source: Any) -> bool:  # stored in sixteen bits, so behind a conversion
+        kind = source.get_type_name()
+        return kind == "Constant" or (kind in ("Convert", "Transpose") and is_weight(source.input_value(0).get_node()))
+
+    kept = [  # as in ONNX Runtime's: the matrices of the blocks alone
+        op.get_friendly_name()
+        for op in model.get_ops()
+        if op.get_type_name() in ("Convolution", "GroupConvolution")
+        or (op.get_type_name() == "MatMul" and not is_weight(op.input_value(1).get_node()))
+    ]
     names = [parameter.friendly_name for parameter in model.get_parameters()]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*(a[::2][:, None] for a in real), strict=True)]
     return nncf.quantize(
@@ -65,6 +75,7 @@ def _eight_bits(model: Any, real: Windows) -> Any:
         subset_size=len(rows),
         preset=nncf.QuantizationPreset.MIXED,
         model_type=nncf.ModelType.TRANSFORMER,
+        ignored_scope=nncf.IgnoredScope(names=kept),
     )
 
 

@@ -57,11 +57,11 @@ def main(args: Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         home = args.prepared or Path(scratch)
         folders = prepared(home, args.model, args.tiny, args.data_root)
-        absent = [name for name in OPTIONAL if not (folders[BASE] / OPTIONAL[name]).is_file()]
+        absent = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
         models = _models(folders)
         every = speed.ways(record, models) | speed.rate_ways()
         others, millions = speed.other_ways(record, home)
-        optional, cosine = speed.optional_ways(record, models[BASE, "fp32"], folders[BASE])
+        optional, cosine = speed.optional_ways(record, models[BASE, "fp32"], folders[BASE], set(OPTIONAL) - set(absent))
         times = speed.rounds(every | others | optional, args.limit)
         jobs = [(BASE, "onnx", "embed"), (BASE, "onnx", "measure"), (BASE, "onnx-int8", "embed")]
         jobs += [(TINY, "onnx", "embed"), (TINY, "onnx-int8", "embed")]

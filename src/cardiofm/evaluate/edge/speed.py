@@ -141,19 +141,20 @@ def _product(m: int, k: int, n: int) -> Callable[[], Any]:
     return lambda: session.run(None, {"x": x})
 
 
-def optional_ways(record: Record, model: Model, folder: Path) -> tuple[dict[Key, Way], dict[str, Any]]:
-    """OpenVINO and ExecuTorch where `folder` holds what was exported for them; the cosine of their embeddings."""
+def optional_ways(record: Record, model: Model, folder: Path, here: set[str]) -> tuple[dict[Key, Way], dict[str, Any]]:
+    """Those of "openvino" and "executorch" that are `here`, with what `folder` holds for them; the cosine of their
+    embeddings to ONNX Runtime's."""
     (window,) = cut(record, model.spec)
     arrays, found, cosine = stacked([window]), {}, {}
     runners: list[tuple[str, str, Any]] = []
-    if (folder / "embed.xml").is_file():
+    if "openvino" in here:
         from cardiofm.edge.openvino import INT8_FILE, Embedder
 
         runners += [
             ("fp32", "OpenVINO", Embedder(folder / "embed.xml")),
             ("int8", "OpenVINO", Embedder(folder / INT8_FILE)),
         ]
-    if (folder / "embed.pte").is_file():
+    if "executorch" in here:
         from cardiofm.edge.executorch import Embedder as Program
 
         runners.append(("fp32", "ExecuTorch", Program(folder / "embed.pte")))
