@@ -93,6 +93,17 @@ def test_lossless_is_bit_for_bit(model: Model, record: Record) -> None:
         assert np.array_equal(values(again, modality), values(record, modality), equal_nan=True)
 
 
+@pytest.mark.parametrize("value", [0.0, 250.0, -1e5])
+def test_lines_and_single_samples_come_back(model: Model, value: float) -> None:
+    """A flat channel, and one more sample than windows hold."""
+    x = np.full(2501, value, np.float32)
+    again = model.decode(model.encode(Record.from_arrays(ecg=(x, 250.0)), lossless=True))
+    assert np.array_equal(values(again, "ecg"), x)
+    x += 0.3 * np.sin(np.arange(2501) / 20).astype(np.float32) if value else 0
+    again = model.decode(model.encode(Record.from_arrays(ecg=(x, 250.0)), 64.0)) if value else again
+    assert np.abs(values(again, "ecg")[:2400] - x[:2400]).max() < 1.0
+
+
 def test_steps_of_a_converter_are_found_and_pay(model: Model) -> None:
     ecg = values(simulate(12, fs_ecg_hz=300, fs_ppg_hz=125, seed=2, ecg_noise_mv=0.01).record, "ecg")
     whole = np.rint(ecg * 1000.0)

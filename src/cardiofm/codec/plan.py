@@ -31,6 +31,7 @@ TRIES = 6  # of the price of a bit
 FILLED = 0.97  # of a budget: near enough
 START = (2.0, 38.0)  # octaves of price at so many bit/s
 COARSE = 2 * OCTAVE  # steps of the classical layer to an octave
+FAINT = 1e-6  # of its mean: a spread below this is rounding
 NOISE = 0.7  # of a window's energy: a drawing that leaves more shows what is not there
 
 
@@ -64,20 +65,23 @@ def piece(record: Record, modality: str, tables: Tables, clock: Clock, spec: Inp
     if signal is None:
         return None
     own_n = _own(record, modality, clock, spec)
-    known_n = np.isfinite(own_n) if lossless else np.isfinite(own_n) & ~flat(own_n, clock.fs_hz)
+    if lossless:
+        known_n, none_N = np.isfinite(own_n), np.zeros(clock.windows * spec.samples)
+        return Piece(
+            tables, clock, Given(known_n, 0, 0, exact_n=own_n), none_N, none_N > 0, known_n.sum() / clock.fs_hz
+        )
+    known_n = np.isfinite(own_n) & ~flat(own_n, clock.fs_hz)
     windows = [window_at(record, spec, clock.from_s + w * spec.window_s) for w in range(clock.windows)]
     c = MODALITIES.index(modality)
     values_N = np.concatenate([w.values[c] for w in windows]).astype(np.float64)
     seen_N = np.concatenate([w.valid[c] for w in windows])
-    if not lossless:
-        known_n = _without_slivers(known_n, clock, spec)
+    known_n = _without_slivers(known_n, clock, spec)
     known_N = clock.known(known_n, spec)
-    if not known_N.any() and not lossless:
+    if not known_N.any():
         return None
     use_N = known_N & seen_N
     line_N = _line(values_N, use_N if use_N.any() else known_N)
     given, signal_N = _normalised(line_N, known_N, known_n, tables, spec)
-    given.exact_n = own_n if lossless else None
     return Piece(tables, clock, given, signal_N, known_N, known_n.sum() / clock.fs_hz)
 
 
@@ -116,7 +120,8 @@ def _normalised(
 ) -> tuple[Given, NDArray[np.float64]]:
     """What the codes of a channel aim at, each window about its own mean in its own spread."""
     some_N = line_N[known_N] if known_N.any() else line_N
-    spread = round(OCTAVE * math.log2(max(float(some_N.std()), 1e-12)))
+    least = max(1e-12, FAINT * abs(float(some_N.mean())))
+    spread = round(OCTAVE * math.log2(max(float(some_N.std()), least)))
     scale = 2.0 ** (spread / OCTAVE)
     mean = round(MEAN * float(some_N.mean()) / scale)
     given = Given(known_n, spread, mean)

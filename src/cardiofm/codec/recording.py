@@ -105,7 +105,7 @@ class Codec:
                 if (one := both[c]) is not None:
                     join.add(chunk, one, drawn_CN[c])
         made = {m: signal for m, join in joins.items() if (signal := join.finish()) is not None}
-        notes = [f"decoded from codes of the model {about.model!r}" + (", bit for bit" if about.lossless else "")]
+        notes = ["decoded bit for bit" if about.lossless else f"decoded from codes of the model {about.model!r}"]
         if lost_s > 0:
             notes.append(f"{lost_s:g} s of the file are damaged and left out")
         if not made:
