@@ -16,6 +16,8 @@ def write(folder: Path, to: str, int8: bool = False, real: Any = None) -> list[P
     `real`: windows whose ranges eight-bit activations are rounded to, see `quantize`. Nothing is written that differs
     from torch: a CheckpointError says what was found, or which package is missing.
     """
+    if to == "executorch" and int8:
+        raise CheckpointError("executorch is written in full precision; leave out --int8")
     try:
         if to == "openvino":
             from cardiofm.edge.openvino import export_openvino
@@ -24,8 +26,6 @@ def write(folder: Path, to: str, int8: bool = False, real: Any = None) -> list[P
         if to == "executorch":
             from cardiofm.edge.executorch import export_executorch
 
-            if int8:
-                raise CheckpointError("executorch is written in full precision; leave out --int8")
             return export_executorch(folder)
     except ModuleNotFoundError as error:
         raise CheckpointError(f"--to {to} needs {error.name}: pip install 'cardiofm[{to}]'") from error

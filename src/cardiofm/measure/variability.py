@@ -67,14 +67,14 @@ def variability(at_s: Floats, rr_ms: Floats) -> dict[str, float | None]:
 
 def _powers(at_s: Floats, nn_ms: Floats) -> tuple[float, float] | None:
     """Power in LF and in HF, ms²; None without a stretch that is long enough."""
-    from scipy.signal import lombscargle  # half a second to import: a model that only embeds does not wait for it
-
     found = []
     blocks = ((at_s - at_s[0]) // _BLOCK_S).astype(np.int64)
     for block in range(int(blocks[-1]) + 1):
         own = blocks == block
         if nn_ms[own].sum() < 1000 * LEAST_S:
             continue
+        from scipy.signal import lombscargle  # half a second and 40 MB to import, for long stretches alone
+
         hz = np.arange(LF_HZ[0] + _STEP_HZ / 2, HF_HZ[1], _STEP_HZ)
         t, x = at_s[own], nn_ms[own]
         x = x - np.polyval(np.polyfit(t - t[0], x, 1), t - t[0])

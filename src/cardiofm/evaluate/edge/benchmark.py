@@ -149,6 +149,7 @@ def aims(
     full, eight = embed(BASE, "fp32"), embed(BASE, int8)
     net, transformer = (("encoder", n, "fp32", ORT) for n in ("PaPaGei-S-sized", "ECG-FM-sized"))
     base, tiny = of[BASE, "onnx", "embed"], of[TINY, "onnx", "embed"]
+    measuring = [r for r in started if (r["model"], r["what"]) == (BASE, "measure")]
     start = "start to the first embedding, times an empty start"
     found = [
         (f"{what} of base in fp32, times its arithmetic limit", "at most", 1.4, limit[what])
@@ -161,6 +162,7 @@ def aims(
         (f"base in {int8}, times as fast as a PaPaGei-S-sized network", "at least", 1.0, ratio(times, eight, net)),
         (f"base in {int8}, times as fast as an ECG-FM-sized one", "at least", 8.0, ratio(times, eight, transformer)),
         ("peak memory of base, MiB", "at most", 250.0, base["peak_mib"]),
+        *(("peak memory of base that measures too, MiB", "at most", 250.0, r["peak_mib"]) for r in measuring),
         ("peak memory of tiny, MiB", "at most", 120.0, tiny["peak_mib"]),
         (f"base, {start}", "at most", 3.0, base["times_empty"]),
         (f"tiny, {start}", "at most", 3.0, tiny["times_empty"]),
