@@ -40,8 +40,8 @@ LENGTH_S = 60.0
 NEAR_S = 0.05
 KEYS = ("set", "channel", "rate", "method")
 METHODS = {
-    "model": "CardioFM: codes, from 96 bit/s on with a classical layer where it pays",
-    "classical": "bior4.4 wavelet, dead-zone quantiser, adaptive context range coder, in the same container",
+    "model": "CardioFM: codes, from 24 bit/s on with a classical layer where it pays; what looks alike averaged",
+    "classical": "bior4.4 wavelet, rate-distortion quantiser, adaptive context range coder, in the same container",
     "flac": "resampled, quantised and FLAC: the best of five rates and eight depths that the bits pay for",
     "xz": "16-bit samples, differences, xz: without loss",
     "lossless": "CardioFM, bit for bit",

@@ -39,7 +39,7 @@ METHODS = {
     "model": "CardioFM, adaptive depth",
     "uniform": "the same codes at uniform depth, as many bits in each window",
     "paid": "the same codes at uniform depth, with as many bits more as saying the adaptive depths costs",
-    "wavelet": "bior4.4 wavelet, dead-zone quantiser, ideal code length of an adaptive context model fitted on train",
+    "wavelet": "bior4.4 wavelet, rate-distortion quantiser, ideal length of an adaptive context model fitted on train",
 }
 METRICS = {
     "prd": Metric("PRD in %, mean removed, median over patients", "median", 2),

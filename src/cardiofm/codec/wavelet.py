@@ -1,4 +1,4 @@
-"""The classical layer: bior4.4 wavelet, dead-zone quantiser, adaptive context range coder.
+"""The classical layer: bior4.4 wavelet, rate-distortion quantiser, adaptive context range coder.
 
 It carries what codes leave of a chunk, or the whole signal where that is cheaper.
 Shapes: N samples, K coefficients of a band.

@@ -17,9 +17,9 @@ def codec(result: dict[str, Any]) -> list[str]:
     lines = [
         "**The codec, real bytes on disk**: median PRD in % of a minute of each patient (10 s of LUDB, 2.1 s of "
         "PPG-BP), all bytes of the chunks counted: codes, depths, gaps, means and spreads, check sums and times; the "
-        f"header, once a file, is {result['header_bytes']} bytes. Classical: bior4.4, dead-zone quantiser, adaptive "
-        "context range coder, in the same container. R peaks, QT and PAT: of the decoded recording against the "
-        "original's, measured alike. Changes are paired, below 0 is better; brackets: bootstrap 95 % interval over "
+        f"header, once a file, is {result['header_bytes']} bytes. Classical: bior4.4, rate-distortion quantiser, "
+        "adaptive context range coder with start counts for the rate, in the same container. R peaks, QT and PAT: of "
+        "the decoded recording against the original's, measured alike. Changes are paired, below 0 is better; brackets: bootstrap 95 % interval over "
         "patients.",
         "",
         *header(_COLUMNS),

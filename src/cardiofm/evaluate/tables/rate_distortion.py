@@ -19,7 +19,7 @@ def rate_distortion(result: dict[str, Any]) -> list[str]:
         "**Rate and distortion** of one model: median PRD in % on five sets never trained on, bits of the codes only. "
         "Uniform: the same codes and bits, every block of tokens alike. Adaptive depth has to say how deep a token "
         "is: at the cost in the last column but one; before it uniform depth is given those bits too. Wavelet: "
-        "bior4.4, dead-zone quantiser, ideal code length of an adaptive context model. Brackets: bootstrap 95 % "
+        "bior4.4, rate-distortion quantiser, ideal code length of an adaptive context model. Brackets: bootstrap 95 % "
         "interval over patients; changes are paired, and below 0 is better.",
         "",
         *header(_COLUMNS),
