@@ -19,8 +19,8 @@ def codec(result: dict[str, Any]) -> list[str]:
         "PPG-BP), all bytes of the chunks counted: codes, depths, gaps, means and spreads, check sums and times; the "
         f"header, once a file, is {result['header_bytes']} bytes. Classical: bior4.4, rate-distortion quantiser, "
         "adaptive context range coder with start counts for the rate, in the same container. R peaks, QT and PAT: of "
-        "the decoded recording against the original's, measured alike. Changes are paired, below 0 is better; brackets: bootstrap "
-        "95 % interval over patients.",
+        "the decoded recording against the original's, measured alike. Changes are paired, below 0 is better; "
+        "brackets: bootstrap 95 % interval over patients.",
         "",
         *header(_COLUMNS),
     ]
