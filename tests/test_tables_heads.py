@@ -24,9 +24,11 @@ def test_a_line_is_a_metric_of_a_head() -> None:
         row("MAE", "hand-crafted", 9.9),
         row("MAE", "constant", 15.2),
         row("r", "head", 0.7491),
+        row("AUROC", "head, type not told", 0.93, head="alarm"),
     ]
     model = {"name": "base", "sha256": "0123456789abcdef"}
     lines = heads({"rows": rows, "model": model, "command": "python benchmarks/heads.py"})
     assert "| age | ptb-xl | MAE | **9.8** [8.8, 10.7] | 9.9 | 15.2 | 12 (1) |" in lines
     assert "| age | ptb-xl | r | **0.749** | – | – | 12 (1) |" in lines
     assert "`results/heads.json`, made by" in lines[-1]
+    assert "`alarm` where the type of the alarm is not told: AUROC 0.930. " in lines[-1]

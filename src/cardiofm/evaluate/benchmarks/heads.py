@@ -22,11 +22,14 @@ from cardiofm.evaluate.heads_picture import Told, draw
 from cardiofm.evaluate.tables.heads import heads as table
 from cardiofm.heads.head import Head
 from cardiofm.heads.labels import Example, target
+from cardiofm.heads.learn.fit import untold
 from cardiofm.heads.learn.gather import gather
 from cardiofm.heads.learn.release import MOST, SHIPPED, Shipped, examples
 from cardiofm.heads.learn.report import metrics_of, scored
 from cardiofm.heads.look import Seen, View
 from cardiofm.pipeline import load
+
+UNTOLD = "head, type not told"
 
 
 def parser(about: str | None = __doc__) -> argparse.ArgumentParser:
@@ -52,7 +55,13 @@ def main(args: argparse.Namespace) -> None:
             seen[key] = gather(tested, head.fitting(model), head.about.view, args.cache)
         label = {e.record: one.label(e) for e in catalog.entries(one.dataset, args.data_root)}
         every.append(told(head, one, *seen[key], label))
-        rows += [row | {"refused": len(tested) - len(seen[key][1])} for row in measured(every[-1], one.dataset)]
+        refused = {"refused": len(tested) - len(seen[key][1])}
+        rows += [row | refused for row in measured(every[-1], one.dataset)]
+        if types := len(head.about.view.types):
+            good, known = seen[key]
+            blind = told(head, one, good, [untold(s, types) for s in known], label)
+            own = (row for row in measured(blind, one.dataset) if row["method"] == "head")
+            rows += [row | refused | {"method": UNTOLD} for row in own]
         data[one.plan.name] = {
             "set": one.dataset,
             "licence": catalog.about(one.dataset).licence,

@@ -26,4 +26,7 @@ def heads(result: dict[str, Any]) -> list[str]:
         digits = _DIGITS.get(metric, 3)
         cells = [ranged(own, digits, bold=True), *(ranged(by.get(m), digits) for m in ("hand-crafted", "constant"))]
         lines.append(line((name, own["set"], metric, *cells, f"{own['patients']} ({own['refused']})")))
-    return [*lines, "", f"ROC, confusion and calibration: `results/heads.png`. {behind('heads', result)}"]
+    blind = [r for r in rows if r["method"] == "head, type not told"]
+    said = ", ".join(f"{r['metric']} {ranged(r, _DIGITS.get(r['metric'], 3))}" for r in blind)
+    said = f"`{blind[0]['head']}` where the type of the alarm is not told: {said}. " if blind else ""
+    return [*lines, "", f"{said}ROC, confusion and calibration: `results/heads.png`. {behind('heads', result)}"]
