@@ -25,6 +25,7 @@ TASKS: dict[str, tuple[str, str]] = {  # the module below cardiofm.evaluate, wha
     "device-bias": ("benchmarks.device_bias", "how well an embedding tells the dataset"),
     "heads": ("benchmarks.heads", "the shipped heads on people they did not learn from"),
     "throughput": ("benchmarks.throughput", "windows per second and memory, beside every system that runs here"),
+    "edge": ("edge.benchmark", "time, memory and start of a window on one core, beside others"),
     "mcmed": ("mcmed.benchmark", "the protocol of SignalMC-MED on a folder of MC-MED; not by default"),
 }
 ASKED = tuple(name for name in TASKS if name != "mcmed")  # by default
@@ -89,5 +90,5 @@ def benchmark(
 def run(task: str, given: dict[str, Any]) -> None:
     """One task with the options that it has; what is not given is as in its own script."""
     module = importlib.import_module(f"cardiofm.evaluate.{TASKS[task][0]}")
-    own = vars(module.parser(None).parse_args([]))
+    own = vars(module.parser().parse_args([]))
     module.main(Namespace(**own | {option: value for option, value in given.items() if option in own}))

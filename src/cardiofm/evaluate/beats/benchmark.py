@@ -336,7 +336,7 @@ def main(args: argparse.Namespace) -> None:
     show(intervals(argparse.Namespace(**vars(args) | {"limit": args.limit or ALL})))
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
+def parser(about: str | None = None) -> argparse.ArgumentParser:
     """The arguments of the script; the command line has the same."""
     made = run.parser(about, ALL, "recordings of each set at most")
     made.add_argument("--heads", type=Path, help="folder of a head and of those of the folds (default: the model's)")

@@ -233,7 +233,7 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"not asked: {reason}")
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
+def parser(about: str | None = None) -> argparse.ArgumentParser:
     """The arguments of the script; the command line has the same."""
     made = run.parser(about, 1_000_000, "visits at most")
     cached.add_argument(made)
