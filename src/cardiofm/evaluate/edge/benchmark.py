@@ -3,7 +3,8 @@
 One real 10-second window of ECG and PPG (bidmc), batch 1, one thread; processor time, medians over shuffled rounds,
 ratios within a round. `encoder`: a prepared window to its embedding; `embed`: from a recording at its own rate;
 `embed + measure`: and its table of beats. The limit: operations of the network by the rate of the best matrix product
-of the same round. --no-quality leaves out what fewer bits take away. OpenVINO and ExecuTorch are added where they are installed.
+of the same round. --no-quality leaves out what fewer bits take away. OpenVINO and ExecuTorch are
+added where they are installed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ Times = dict[Key, list[float]]
 def parser() -> ArgumentParser:
     """The arguments of the benchmark."""
     made = run.parser(__doc__, 7, "rounds")
-    made.add_argument("--quality", action=BooleanOptionalAction, default=True, help="what fewer bits take away, minutes")
+    made.add_argument(
+        "--quality", action=BooleanOptionalAction, default=True, help="what fewer bits take away, minutes"
+    )
     made.add_argument("--probe-records", type=int, default=1200, help="records of ptb-xl (default: %(default)s)")
     made.add_argument("--beats-records", type=int, default=12, help="records of bidmc (default: %(default)s)")
     made.add_argument("--tiny", default=TINY, help="the smaller model's name or folder (default: tiny)")
