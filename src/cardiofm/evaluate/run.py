@@ -30,6 +30,8 @@ _PACKAGES = (
     "onnxruntime",
     "torch",
     "neurokit2",
+    "openvino",
+    "executorch",
     "openecg",
     "wfdb",
     "timesfm",
