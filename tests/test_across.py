@@ -10,8 +10,9 @@ import pytest
 from cardiofm import pipeline
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
-from cardiofm.evaluate import across, dictionary, floors
+from cardiofm.evaluate import across, dictionary
 from cardiofm.evaluate.sample import Piece
+from cardiofm.measure.bridge import Beat
 from cardiofm.signals import InputSpec
 
 SPEC = InputSpec()
@@ -35,7 +36,7 @@ def cases() -> list[across.Case]:
 
 @pytest.fixture(scope="module")
 def fitted(cases) -> across.Fitted:
-    beat = floors.Beat(np.array([0, 1, 0], np.float32), 1)
+    beat = Beat(np.array([0, 1, 0], np.float32), 1)
     plain = dictionary.CycleMap(lambda x_ML: x_ML, {}, 0.0)
     return across.Fitted(
         np.zeros(SPEC.samples, np.float32), beat, 0.25, {way: {"same": plain} for way in across.CYCLES}

@@ -18,7 +18,7 @@ from cardiofm.evaluate import dictionary, floors, metrics, pat_template
 from cardiofm.evaluate.drawing import draw, unit
 from cardiofm.evaluate.sample import Piece
 from cardiofm.measure.beats import ppg_feet, r_peaks
-from cardiofm.measure.bridge import matched
+from cardiofm.measure.bridge import Beat, matched
 from cardiofm.pipeline import Model
 from cardiofm.signals import MODALITIES
 
@@ -59,7 +59,7 @@ class Fitted:
     """What training patients gave the floors, for one wanted channel."""
 
     mean_N: Floats
-    beat: floors.Beat
+    beat: Beat
     delay_s: float  # from R peak to foot
     maps: dict[str, dict[str, dictionary.CycleMap]]  # for each way of cutting
 
