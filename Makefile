@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 STORE ?= store
 RUNS ?= runs
 RESULTS ?= results
-TASKS := zero-shot gaps across robustness representation few-labels pooling retrieval device-bias throughput
+TASKS := zero-shot rate-distortion codec codes-as-features gaps across robustness representation few-labels pooling retrieval device-bias throughput
 SETS := ptb-xl challenge-2015 challenge-2017 mitdb qtdb nstdb
 SHORT := $(if $(STEPS),loop.steps=$(STEPS) loop.warmup_steps=1)
 FEW := $(if $(LIMIT),--limit $(LIMIT))

@@ -15,6 +15,9 @@ from cardiofm.signals import CheckpointError, SignalError
 TASKS: dict[str, tuple[str, str]] = {  # the module below cardiofm.evaluate, what it measures
     "intervals": ("beats.benchmark", "QT, PAT, R peaks, rate, rhythm, silence, beside classical tools"),
     "zero-shot": ("benchmarks.zero_shot", "reconstruction of sets never trained on"),
+    "rate-distortion": ("benchmarks.rate_distortion", "what each rate of codes leaves of the waveform"),
+    "codec": ("benchmarks.codec", "the codec in real bytes, beside a classical coder, FLAC and xz"),
+    "codes-as-features": ("benchmarks.codes_as_features", "what codes at three rates still tell"),
     "gaps": ("benchmarks.gaps", "gaps drawn back, beside simple fillers"),
     "across": ("benchmarks.across", "one signal from the other one alone"),
     "robustness": ("benchmarks.robustness", "one signal damaged, the other one clean"),
