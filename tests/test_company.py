@@ -122,3 +122,13 @@ def test_what_is_fitted_tells_beats_from_bumps() -> None:
     heard = [len(rows(bumps(Record.from_arrays(ecg=(np.zeros(9), 250), name=f"x {k}")), (True, True), fitted))
              for k in range(800, 850)]  # fmt: skip
     assert np.mean(np.array(heard) > 0) < 0.06
+
+
+def test_a_head_that_nothing_deceives_needs_no_map() -> None:
+    silent = Gatherer().finish()
+    made = simulate(30, fs_ecg_hz=250, fs_ppg_hz=125, seed=1)
+    found = gathered(truth(made), 30.0), {"ecg": made.beats.r_peak_s, "ppg": made.beats.ppg_foot_s}
+    wave = np.zeros((2, 10_000), np.float32)
+    fitted = hearts(Calibration(), lambda _: silent, [found], {"em": wave}, InputSpec(), 7)
+    assert {m: set(b) for m, b in fitted.items()} == {"ecg": {0.0}, "ppg": {0.0}}
+    assert len(rows(found[0], (True, True), Calibration(heart=fitted))) >= 25

@@ -79,6 +79,8 @@ def _fitted(calibration: Calibration, modality: str, empty: list[Gathered], beat
         x, at_s = _given(calibration, modality, found)
         heart.append(x[_near(at_s, true_s[modality], SAME_S[modality])])
     x1, x0 = np.concatenate(heart), np.concatenate(void)
+    if not len(x1) or not len(x0):  # a head that noise never deceives, or that finds no beat: nothing to tell apart
+        return (0.0,) * x1.shape[1]
     x1 = x1[rng.permutation(len(x1))[:MOST]]
     x, y = np.concatenate([x0, x1]), np.concatenate([np.zeros(len(x0)), np.ones(len(x1))])
     mean, sd = x.mean(0), np.maximum(x.std(0), 1e-6)
