@@ -41,7 +41,7 @@ def test_both_ways_to_foretell_are_weighed_by_how_well_they_do() -> None:
     found, error_s = bridge.foretold(seen, other, own[4] + 0.1, own[7] - 0.1, ALL)
     assert found == pytest.approx(own[5:7], abs=0.01)
     assert error_s < 0.01
-    even = np.arange(12) * 0.8
+    even = np.arange(12, dtype=np.float64) * 0.8
     loose = even + rng.normal(0.25, 0.04, 12)  # a partner that scatters
     found, error_s = bridge.foretold(np.delete(even, [5, 6]), loose, even[4] + 0.1, even[7] - 0.1, ALL)
     assert found == pytest.approx(even[5:7], abs=0.01)
