@@ -8,9 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # pyright: ignore[reportMissingImports]
-from executorch.exir import to_edge_transform_and_lower  # pyright: ignore[reportMissingImports]
-from executorch.runtime import Runtime  # pyright: ignore[reportMissingImports]
 from numpy.typing import NDArray
 
 from cardiofm.edge.export import TOLERANCE, example_windows
@@ -27,13 +24,18 @@ def export_executorch(folder: Path) -> list[Path]:
     Its embeddings must be torch's on windows with gaps and absent channels; otherwise nothing is written and a
     CheckpointError says what differed.
     """
+    from executorch.backends.xnnpack.partition import xnnpack_partitioner  # pyright: ignore[reportMissingImports]
+    from executorch.exir import to_edge_transform_and_lower  # pyright: ignore[reportMissingImports]
+
     model = CardioFM.load(folder).eval()
     arrays = example_windows(model.config.spec, 3)
     first = tuple(torch.from_numpy(a[:1]) for a in arrays)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = torch.export.export(Embed(model).eval(), first)
-        program = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
+        program = to_edge_transform_and_lower(
+            exported, partitioner=[xnnpack_partitioner.XnnpackPartitioner()]
+        ).to_executorch()
     with tempfile.TemporaryDirectory(dir=folder, prefix=".executorch-") as name:
         draft = Path(name) / FILE
         draft.write_bytes(program.buffer)
@@ -48,6 +50,8 @@ class Embedder:
     """A program file, loaded: windows as `encode` takes them, one by one, to embeddings `(B, E)`."""
 
     def __init__(self, path: Path) -> None:
+        from executorch.runtime import Runtime  # pyright: ignore[reportMissingImports]
+
         self.method = Runtime.get().load_program(path).load_method("forward")
 
     def __call__(self, *arrays: NDArray) -> NDArray[np.float32]:

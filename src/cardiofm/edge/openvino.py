@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov  # pyright: ignore[reportMissingImports]
 from numpy.typing import NDArray
 
 from cardiofm.config import from_dict
@@ -30,6 +29,8 @@ def export_openvino(folder: Path, real: Windows | None = None) -> list[Path]:
     Embeddings must keep their cosine to those of ONNX Runtime; otherwise nothing is written and a CheckpointError says
     what was found.
     """
+    import openvino as ov  # pyright: ignore[reportMissingImports]
+
     onnx = OnnxBackend(folder, threads=1)
     windows = example_windows(from_dict(InputSpec, read_config(folder)["spec"]), 3)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".openvino-") as name:
@@ -83,6 +84,8 @@ class Embedder:
     """An OpenVINO model file, compiled for this processor: windows as `encode` takes them to embeddings `(B, E)`."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        import openvino as ov  # pyright: ignore[reportMissingImports]
+
         how = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
         self.compiled = ov.Core().compile_model(path, "CPU", how)
 
