@@ -19,6 +19,7 @@ from cardiofm.codec.container import Channel, Chunk, Header
 from cardiofm.codec.prior import Tables
 from cardiofm.codec.recording import Codec
 from cardiofm.codec.tokens import DEEPER, Blocks
+from cardiofm.data.converter import Steps, converter
 from cardiofm.data.simulate import simulate
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import CheckpointError, Record, SignalError
@@ -108,7 +109,7 @@ def test_steps_of_a_converter_are_found_and_pay(model: Model) -> None:
     ecg = values(simulate(12, fs_ecg_hz=300, fs_ppg_hz=125, seed=2, ecg_noise_mv=0.01).record, "ecg")
     whole = np.rint(ecg * 1000.0)
     stepped = (whole / 1000.0).astype(np.float32)
-    found = exact.converter(stepped)
+    found = converter(stepped)
     assert found is not None
     assert found.step == pytest.approx(1e-3, rel=1e-4)
     sizes = []
@@ -373,8 +374,8 @@ def test_lowered_levels_pay(record: Record) -> None:
 def test_a_converter_of_few_values_is_found() -> None:
     """Steps of 8 and 7 of the file's own, as a rewritten recording has them."""
     levels = np.cumsum([8, 7, 8, 8, 15, 23, 8] * 20) * 0.00025 - 0.5
-    found = exact.converter(np.random.default_rng(0).permutation(np.repeat(levels, 5)).astype(np.float32))
-    assert found == exact.Steps(0.00025, 0.0)
+    found = converter(np.random.default_rng(0).permutation(np.repeat(levels, 5)).astype(np.float32))
+    assert found == Steps(0.00025, 0.0)
 
 
 def test_floats_are_ordered() -> None:
@@ -382,3 +383,14 @@ def test_floats_are_ordered() -> None:
     whole = exact.ordered(x)
     assert (np.diff(whole) > 0).all()
     assert exact.unordered(whole).tobytes() == x.tobytes()
+
+
+def test_a_file_that_was_cut_says_so_and_a_reversed_stretch_is_refused(model: Model) -> None:
+    record = simulate(150, fs_ecg_hz=250, fs_ppg_hz=125, seed=2).record
+    data = model.encode(record, 32.0)
+    assert not any("cut off" in note for note in model.decode(data).notes)
+    part = model.decode(data[: len(data) * 2 // 3])
+    assert any("end is damaged or cut off" in note for note in part.notes)
+    assert part.duration_s < 0.9 * record.duration_s
+    with pytest.raises(SignalError, match="end after it starts"):
+        model.decode(data, 50.0, 40.0)

@@ -248,3 +248,22 @@ def test_real_records_survive(dataset: str, suffix: str, data_root: Path, tmp_pa
     original = catalog.load(catalog.entries(dataset, data_root)[0], data_root)
     write(original, tmp_path / f"out{suffix}")
     assert_same(read(tmp_path / f"out{suffix}"), original, suffix)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("dataset", ["challenge-2015", "mitdb", "bidmc", "ludb"])
+def test_wfdb_keeps_the_converter_of_a_recording(dataset: str, data_root: Path, tmp_path: Path) -> None:
+    """Samples that came from a converter of at most 16 bits come back bit for bit."""
+    original = catalog.load(catalog.entries(dataset, data_root)[3], data_root)
+    original = original.crop(original.start_s, original.start_s + 700)
+    write(original, tmp_path / "again.hea")
+    again = read(tmp_path / "again.hea")
+    for modality in original.present:
+        np.testing.assert_array_equal(samples(again.signal(modality)), samples(original.signal(modality)))
+
+
+def test_samples_of_no_converter_keep_their_range(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(0, 1, 5000).astype(np.float32)
+    write(Record.from_arrays(ecg=(x, 250.0)), tmp_path / "x.hea")
+    again = samples(read(tmp_path / "x.hea").ecg)
+    assert 0 < np.abs(again - x).max() < 1e-4

@@ -209,7 +209,7 @@ def measure(
 @app.command()
 def reconstruct(
     file: Annotated[Path, typer.Argument(help="One recording.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .hea, .parquet, .npz or .csv file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .hea, .edf, .parquet, .npz or .csv file.")],
     hide: Annotated[
         list[str] | None, typer.Option(metavar="ecg|ppg|START-END", help="What to draw from the rest; spans in s.")
     ] = None,

@@ -16,7 +16,9 @@ from cardiofm.terminal import progress, watched
 def encode(
     file: Annotated[Path, typer.Argument(help="One recording.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .cfm file.")],
-    bps: Annotated[float, typer.Option(metavar="BITS/S", help="Of each channel, all bytes counted.")] = 256.0,
+    bps: Annotated[
+        float | None, typer.Option(metavar="BITS/S", help="Of each channel, all bytes of the chunks. [default: 256]")
+    ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Every sample comes back bit for bit.")] = False,
     append: Annotated[bool, typer.Option("--append", help="Go on where the output ends: the recording grew.")] = False,
     ecg: Ecg = None,
@@ -38,12 +40,14 @@ def encode(
 
     if output.suffix.lower() != ".cfm":
         raise SignalError(f"the output must end in .cfm, found {output.name!r}; change its name")
+    if lossless and bps is not None:
+        raise SignalError("--lossless takes the bits that it needs: give either --bps or --lossless, found both")
     check_folder(output)
     codec = pipeline.load(model, backend).codec()
     with progress() as bar:
         record = watched(read(file, ecg=ecg, ppg=ppg, fs_hz=fs), bar, bar.add_task(file.name, total=1), 0)
         before = output.read_bytes() if append and output.is_file() else b""
-        parts = codec.encode(record, bps, lossless, after=before)
+        parts = codec.encode(record, 256.0 if bps is None else bps, lossless, after=before)
         if before:
             with output.open("ab") as more:
                 more.writelines(parts)
@@ -71,10 +75,11 @@ def decode(
       cardiofm decode a103l.cfm --from 60 --to 90 -o again.parquet
     """
     from cardiofm import pipeline
-    from cardiofm.data.write import write
+    from cardiofm.data.write import check, write
 
     if not file.is_file():
         raise SignalError(f"{file} must exist, found no such file; check the path")
+    check(output)
     record = pipeline.load(model, backend).codec().decode(file.read_bytes(), start, end, file.stem)
     write(record, output)
     typer.echo(f"{'; '.join(record.notes)}: {output}")

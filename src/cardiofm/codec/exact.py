@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.codec.arithmetic import NUMBER, STEPS, Bits, Coder, flat, number
+from cardiofm.data.converter import DIGITS, Steps, converter
 from cardiofm.signals import SignalError
 
 ORDER = 16  # samples before that predict, by weights that are sent; and errors of that, by weights that follow them
@@ -23,22 +24,8 @@ UNIT = 16  # bits of 1 in a weight
 FINE = 4  # bits of a step in what the following weights hear
 PACE = 6  # bits by which they follow less than all the way
 CLASSES = 64  # of how large the last errors were
-PARTS = 40  # the least difference of two samples may be so many steps
-DIGITS = 24  # more than this many significant bits are no converter's
 LEVEL_BITS = 4  # about what a level's place costs
 LOUD = 1 << 40  # whole numbers stay within this
-
-
-@dataclass(frozen=True)
-class Steps:
-    """A converter: value = float32(step * whole + shift)."""
-
-    step: float
-    shift: float
-
-    def values(self, whole_n: NDArray[np.int64]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore", invalid="ignore"):  # only of bytes that nobody wrote
-            return (whole_n * self.step + self.shift).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -92,7 +79,7 @@ def code(coder: Coder, count: int, values_n: NDArray[np.float32] | None) -> NDAr
 
 def _stepped(coder: Coder, steps: Steps, count: int, values_n: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Whole steps; and, where the file's own rounding was another, by how much."""
-    bits, whole = Bits(flat(NUMBER)), None if values_n is None else _steps(steps, values_n.astype(np.float64))
+    bits, whole = Bits(flat(NUMBER)), None if values_n is None else steps.whole(values_n.astype(np.float64))
     levels = None if whole is None else Levels.of(whole)
     if coder.step(STEPS // 2, int(levels is not None)):
         levels = _levels(coder, levels)
@@ -169,53 +156,6 @@ def _weights(wanted_n: NDArray[np.int64]) -> list[int]:
     power = rows.T @ rows
     found = np.linalg.lstsq(power + 1e-3 * np.eye(ORDER), rows.T @ x[ORDER:], rcond=None)[0]
     return [int(w) for w in np.clip(np.rint(found * 2.0**UNIT), -(1 << 22), 1 << 22)]
-
-
-def converter(values_n: NDArray[np.float32]) -> Steps | None:
-    """The steps on which all samples lie to within float32's own rounding; None where there are none."""
-    known = np.unique(values_n.astype(np.float64))
-    if len(known) < 2:
-        return Steps(1.0, float(known[0])) if len(known) else None
-    fine = np.spacing(np.abs(known).max().astype(np.float32)).astype(np.float64)
-    apart = np.diff(known)
-    apart = apart[apart > 4 * fine]
-    if not len(apart):
-        return None
-    least = float(apart[apart < apart.min() + 2 * fine].mean())
-    for part in range(1, PARTS + 1):
-        if (step := _fitted(known, least / part, float(fine))) is not None:
-            return _round(Steps(step, float(known[0])), known)
-    return None
-
-
-def _fitted(known: NDArray[np.float64], step: float, fine: float) -> float | None:
-    """A step near `step` on which all values lie; None where there is none."""
-    away, told = known - known[0], 1
-    while told < len(known) - 1:  # the further a value is that is surely on a step, the better the step is known
-        whole = np.rint(away / step)
-        close = np.abs(away - whole * step) < 0.1 * step
-        reached = len(known) - 1 if close.all() else int(np.argmin(close)) - 1
-        if (reached <= told and told > 1) or reached < 1 or not whole[reached]:
-            return None
-        step, told = float(away[reached] / whole[reached]), max(reached, told + 1)
-    whole = np.rint(away / step)
-    if np.abs(away - whole * step).max() > min(0.25 * step, 4 * fine) or whole[-1] >= 1 << DIGITS:
-        return None
-    return step
-
-
-def _round(found: Steps, known: NDArray[np.float64]) -> Steps:
-    """The roundest steps that give the file's own floats most often: a converter's gain is a short number."""
-    tries = [found]
-    for digits in range(1, 8):
-        for step in (float(f"{found.step:.{digits}g}"), 1 / float(f"{1 / found.step:.{digits}g}")):
-            offset = found.shift / step
-            tries += [Steps(step, 0.0)] if abs(offset - round(offset)) < 0.01 else [Steps(step, found.shift)]
-    return max(tries, key=lambda steps: int((steps.values(_steps(steps, known)) == known.astype(np.float32)).sum()))
-
-
-def _steps(steps: Steps, values: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.rint((values - steps.shift) / steps.step).astype(np.int64)
 
 
 def ordered(values_n: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -87,9 +87,11 @@ class Codec:
         What is damaged or was absent is NaN, and a note says how much is damaged. Raises SignalError where nothing
         whole is left, CheckpointError for a file of another model.
         """
+        if start_s is not None and end_s is not None and not start_s < end_s:
+            raise SignalError(f"a stretch must end after it starts, found {start_s:g} to {end_s:g} s")
         about, at = container.header(data)
         self._fits(about)
-        chunks, lost_s = self._whole(about, data, at)
+        chunks, lost_s, cut = self._whole(data, at)
         chosen = [c for c in chunks if self._touches(about, c, start_s, end_s)]
         if not chosen:
             what = "a whole chunk" if start_s is None and end_s is None else "a whole chunk of that stretch"
@@ -108,6 +110,8 @@ class Codec:
         notes = ["decoded bit for bit" if about.lossless else f"decoded from codes of the model {about.model!r}"]
         if lost_s > 0:
             notes.append(f"{lost_s:g} s of the file are damaged and left out")
+        if cut:
+            notes.append("the file's end is damaged or cut off: what came after the last whole chunk is lost")
         if not made:
             raise SignalError(
                 "a .cfm file must hold samples where it is asked for, found none; ask for another stretch"
@@ -255,8 +259,8 @@ class Codec:
             )
         return max((c.first + c.windows for c in container.chunks(data, at)), default=0)
 
-    def _whole(self, about: Header, data: bytes, at: int) -> tuple[list[Chunk], float]:
-        """The whole chunks in order of time, and how many seconds between and behind them are damaged."""
+    def _whole(self, data: bytes, at: int) -> tuple[list[Chunk], float, bool]:
+        """The whole chunks in order of time, how many seconds between them are damaged, and whether the end is."""
         out, lost, end = list[Chunk](), 0, at
         for chunk in container.chunks(data, at):
             expected = out[-1].first + out[-1].windows if out else 0
@@ -266,9 +270,7 @@ class Codec:
                 lost += max(chunk.first - expected, 0)
             out.append(chunk)
             end = chunk.at + len(chunk.bytes())
-        if end < len(data):
-            lost += WINDOWS  # a chunk that is cut does not say how long it was
-        return out, lost * self.spec.window_s
+        return out, lost * self.spec.window_s, end < len(data)
 
     def _touches(self, about: Header, chunk: Chunk, start_s: float | None, end_s: float | None) -> bool:
         from_s = about.start_s + chunk.first * self.spec.window_s

@@ -20,10 +20,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cardiofm.data.converter import converter
 from cardiofm.data.readers import channels
 from cardiofm.data.write_edf import write_edf
 from cardiofm.signals import Record, Signal, SignalError
 
+EXTENSIONS = (".hea", ".parquet", ".npz", ".csv", ".edf")
 PIECE_S = 600.0
 INVALID = -32768  # WFDB's mark for an absent sample in format 16
 STEPS = 65_000  # of the 16-bit range, used for a channel's own range: quantisation is 1.5e-5 of it
@@ -45,15 +47,20 @@ def write(record: Record, path: str | Path) -> None:
     (500.0, 125.0, True)
     """
     path = Path(path)
+    check(path)
     writers = {".hea": _wfdb, ".parquet": _parquet, ".npz": _npz, ".csv": _csv, ".edf": write_edf}
-    if path.suffix.lower() not in writers:
-        raise SignalError(f"the output must end in {', '.join(writers)}, found {path.name!r}; change its name")
-    if not path.parent.is_dir():
-        raise SignalError(f"the output's folder {path.parent} must exist, found none; make it first")
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         writers[path.suffix.lower()](_named(record), Path(folder) / path.name, record.notes)
         for part in sorted(Path(folder).iterdir()):  # a .dat before its .hea
             os.replace(part, path.parent / part.name)
+
+
+def check(path: Path) -> None:
+    """Raise `SignalError` where `write` could not write: another extension, or no such folder."""
+    if path.suffix.lower() not in EXTENSIONS:
+        raise SignalError(f"the output must end in {', '.join(EXTENSIONS)}, found {path.name!r}; change its name")
+    if not path.parent.is_dir():
+        raise SignalError(f"the output's folder {path.parent} must exist, found none; make it first")
 
 
 def _named(record: Record) -> dict[str, Signal]:
@@ -154,20 +161,37 @@ def _frames(rates_hz: list[float]) -> tuple[list[int], float]:
 
 
 def _scale(signal: Signal) -> tuple[float, int]:
-    """(gain, baseline) that map the signal's range onto the 16-bit range: digital = value · gain + baseline."""
-    low, high = math.inf, -math.inf
+    """(gain, baseline) that map values onto the 16-bit range: digital = value · gain + baseline.
+
+    The gain is that of the converter which the samples came from, so that they come back bit for bit; where there is
+    none, or it has more than 16 bits, the one that fills the range.
+    """
+    low, high, exact = math.inf, -math.inf, None
     step = max(1, round(PIECE_S * signal.fs_hz))
     for a in range(0, len(signal.samples), step):
         part = _part(signal, a, min(a + step, len(signal.samples)))
         part = part[np.isfinite(part)]
         if len(part):
+            exact = _gain(part) if low > high else exact
+            if exact and ((np.rint(part.astype(np.float64) * exact) / exact).astype(np.float32) != part).any():
+                exact = None
             low, high = min(low, float(part.min())), max(high, float(part.max()))
     if low > high:
         return 1.0, 0
     middle = (low + high) / 2
     # A range far smaller than its distance from zero is below float32's own resolution: 1e-7 of it.
     gain = float(f"{STEPS / max(high - low, 1e-4 * abs(middle), 1e-30):.12g}")
+    if exact is not None and exact * (high - low) <= STEPS:
+        gain = exact
     return gain, -round(middle * gain)
+
+
+def _gain(known_n: NDArray[np.float32]) -> float | None:
+    """Steps a unit of the converter that these samples came from, if 0 is one of them."""
+    steps = converter(known_n)
+    if steps is None or abs(steps.shift / steps.step - round(steps.shift / steps.step)) > 1e-3:
+        return None
+    return float(f"{1 / steps.step:.12g}")
 
 
 def _parquet(signals: dict[str, Signal], path: Path, notes: tuple[str, ...]) -> None:

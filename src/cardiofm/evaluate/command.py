@@ -83,7 +83,10 @@ def benchmark(
     for name in asked:
         try:
             run(name, {option: value for option, value in given.items() if value})
-        except (SignalError, CheckpointError, ConfigError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            failed = True
+            typer.echo(f"cardiofm: {name}: it needs {error.name}: pip install 'cardiofm[train,export,bench]'", err=True)
+        except (SignalError, CheckpointError, ConfigError) as error:
             failed = True
             typer.echo(f"cardiofm: {name}: {error}", err=True)
     if failed:

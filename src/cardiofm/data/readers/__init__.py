@@ -60,6 +60,8 @@ def read(path: str | Path, *, ecg: str | None = None, ppg: str | None = None, fs
         return wfdb.read(path, ecg, ppg, fs_hz)
     if not path.is_file():
         raise SignalError(f"{path} must exist, found no such file; check the path")
+    if suffix == ".cfm":
+        raise SignalError(f"{path.name} holds codes; `cardiofm decode {path.name} -o FILE.parquet` gives the recording")
     if suffix not in FORMS:
         raise SignalError(f"{path.name} must be one of {' '.join(KNOWN)}, found {suffix or 'no extension'}; convert it")
     if path.stat().st_size == 0:
