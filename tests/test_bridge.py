@@ -60,14 +60,23 @@ def test_every_hidden_stretch_is_bridged_but_none_without_beats(window: Window) 
     visible_CN = hidden(window, 0)
     visible_CN[0, 2000:2100] = False
     found = bridge.bridged(window.values, visible_CN, SPEC.fs_hz)
-    assert [(c, gap) for c, gap, _, _ in found] == [(0, GAP), (0, slice(2000, 2100))]
-    for c, gap, values, error_s in found:
-        assert len(values) == gap.stop - gap.start
-        assert np.corrcoef(values, window.values[c, gap])[0, 1] > 0.8
-        assert error_s < 0.05
+    assert [(one.channel, one.gap) for one in found] == [(0, GAP), (0, slice(2000, 2100))]
+    for one in found:
+        assert np.corrcoef(one.values, window.values[0, one.gap])[0, 1] > 0.8
+        assert one.error_s < 0.05
+        assert one.alike > 0.6
     few_CN = np.zeros_like(visible_CN)
     few_CN[:, :300] = True
     assert bridge.bridged(window.values, few_CN, SPEC.fs_hz) == []
+
+
+def test_beats_that_alternate_have_no_usual_one() -> None:
+    t = np.arange(2500) / 250
+    x_CN = np.stack([np.cos(2 * np.pi * t / 0.8) ** 21, np.zeros(2500)]).astype(np.float32)
+    visible_CN = np.stack([np.ones(2500, bool), np.zeros(2500, bool)])
+    visible_CN[0, 1000:1250] = False
+    (one,) = bridge.bridged(x_CN, visible_CN, 250.0)
+    assert one.alike < 0.2
 
 
 @pytest.mark.parametrize(("channel", "gone"), [(0, (0,)), (1, (1,)), (0, (0, 1)), (1, (0, 1))])

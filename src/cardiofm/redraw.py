@@ -20,7 +20,7 @@ from cardiofm.model.encoded import Backend, Encoded
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
 
 SURE = 0.9  # of a channel's power that is signal: above this nothing is asked of the other channel
-USUAL = 0.65  # weight of the usual beat in a gap, where beats are foretold exactly …
+USUAL = 0.8  # weight of the usual beat in a gap, where beats are all alike and foretold exactly …
 ERROR_S = 0.06  # … and half of it where they are this far off
 LARGEST = 20.0  # of a drawing, in standard deviations
 
@@ -31,7 +31,8 @@ def draw_hidden(
     """Both waveforms `(B, C, N)` in normalised units: what is visible as it is, what is hidden drawn.
 
     A token of which something is hidden is drawn whole. In a gap the drawing is averaged with the usual beat of the
-    window, the more the surer it is where beats fall (`measure.bridge`): the two err in different ways.
+    window, the more the surer it is where beats fall and what they look like (`measure.bridge`): the two err in
+    different ways.
     """
     whole_BCS = np.logical_and(code.seen, np.all(visible_BCN.reshape(*code.patches.shape), axis=-1))
     scattered_BC1 = 2 * whole_BCS.sum(-1, keepdims=True) < code.seen.sum(-1, keepdims=True)
@@ -41,9 +42,9 @@ def draw_hidden(
     own_BCN = (x_BCN - code.offset[..., None]) / np.where(code.scale > 0, code.scale, 1)[..., None]
     out_BCN = np.where(shown_BCN, np.clip(own_BCN, -LARGEST, LARGEST), drawn_BCN).astype(np.float32)
     for drawn_CN, shown_CN in zip(out_BCN, shown_BCN, strict=True):
-        for c, gap, usual_N, error_s in bridged(drawn_CN, shown_CN, fs_hz):
-            weight = USUAL / (1 + (error_s / ERROR_S) ** 2)
-            drawn_CN[c, gap] += weight * (usual_N - drawn_CN[c, gap])
+        for one in bridged(drawn_CN, shown_CN, fs_hz):
+            weight = USUAL * one.alike / (1 + (one.error_s / ERROR_S) ** 2)
+            drawn_CN[one.channel, one.gap] += weight * (one.values - drawn_CN[one.channel, one.gap])
     return out_BCN
 
 

@@ -88,6 +88,9 @@ def beat_template(
     own = np.asarray(own_s, np.float64)
     start_s, end_s = gap.start / fs_hz, gap.stop / fs_hz
     own = own[(own < start_s) | (own >= end_s)]
+    beat = bridge.median_beat(x_N, visible_N, own, fs_hz)
+    if beat is None:
+        return None
     delay = None if other_s is None else usual_delay(other_s, own)
     if other_s is None or delay is None:
         placed = continued(own, start_s, end_s)
@@ -95,7 +98,7 @@ def beat_template(
         placed = np.asarray(other_s, np.float64) + delay
         placed = placed[(placed >= start_s - _BEFORE_GAP_S) & (placed < end_s)]
         placed = placed[np.abs(placed[:, None] - own).min(1) > _APART_S]
-    return bridge.beat_template(x_N, visible_N, gap, fs_hz, own, placed)
+    return bridge.laid_in(beat, x_N, visible_N, gap, fs_hz, own, placed)
 
 
 def untrained(model: Model, windows: Sequence[Window], seed: int = 0) -> Model:

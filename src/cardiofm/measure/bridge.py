@@ -27,10 +27,14 @@ _LEVEL_S = 0.2  # of both sides of a gap give its level
 
 @dataclass(frozen=True)
 class Beat:
-    """The usual beat of a channel: `values (L,)` in its unit about its level, the event at sample `anchor`."""
+    """The usual beat of a channel: `values (L,)` in its unit about its level, the event at sample `anchor`.
+
+    `alike`: the share of power that the beats have in common, 0 to 1; every other one upside down, it is near 0.
+    """
 
     values: NDArray[np.float32]
     anchor: int
+    alike: float = 1.0
 
     def laid(self, events_s: ArrayLike, samples: int, fs_hz: float) -> NDArray[np.float32]:
         """A waveform `(N,)` about 0 with this beat at each event; each sample is of the beat that began last."""
@@ -71,8 +75,10 @@ def median_beat(
         return None
     beats_EL -= np.nanmean(beats_EL, axis=-1, keepdims=True)
     known_L = np.isfinite(beats_EL).any(0)
-    values_L = np.interp(offset_L, offset_L[known_L], np.nanmedian(beats_EL[:, known_L], axis=0))
-    return Beat(values_L.astype(np.float32), anchor)
+    usual_K = np.nanmedian(beats_EL[:, known_L], axis=0)
+    common, other = float(np.mean(usual_K**2)), float(np.nanmean((beats_EL[:, known_L] - usual_K) ** 2))
+    values_L = np.interp(offset_L, offset_L[known_L], usual_K)
+    return Beat(values_L.astype(np.float32), anchor, common / (common + other) if common > 0 else 0.0)
 
 
 def matched(true_s: ArrayLike, found_s: ArrayLike, tolerance_s: float) -> list[tuple[int, int]]:
@@ -178,24 +184,21 @@ def _rms(error_s: Floats) -> float:
     return float(np.sqrt(np.mean(np.minimum(np.abs(error_s), _LOST_S) ** 2))) if len(error_s) else _LOST_S
 
 
-def beat_template(
+def laid_in(
+    beat: Beat,
     x_N: NDArray[np.floating],
     visible_N: NDArray[np.bool_],
     gap: slice,
     fs_hz: float,
     own_s: ArrayLike,
     placed_s: ArrayLike,
-) -> NDArray[np.float32] | None:
-    """The gap filled by the median beat of the visible part, in the unit of x; None where fewer than three are visible.
+) -> NDArray[np.float32]:
+    """`x_N` with the gap filled by the usual beat, in the unit of x.
 
     `own_s`: the channel's visible events; `placed_s`: those of the gap. The level follows a line between the two edges
     of the gap.
     """
-    own = np.asarray(own_s, np.float64)
-    beat = median_beat(x_N, visible_N, own, fs_hz)
-    if beat is None:
-        return None
-    made = beat.laid(np.concatenate([own, placed_s]), len(x_N), fs_hz)
+    made = beat.laid(np.concatenate([np.asarray(own_s, np.float64), placed_s]), len(x_N), fs_hz)
     near = np.flatnonzero(visible_N)
     near = near[(near >= gap.start - round(_LEVEL_S * fs_hz)) & (near < gap.stop + round(_LEVEL_S * fs_hz))]
     out = np.array(x_N, np.float32)
@@ -208,17 +211,25 @@ def beat_template(
     return out
 
 
-def bridged(
-    x_CN: NDArray[np.floating], visible_CN: NDArray[np.bool_], fs_hz: float
-) -> list[tuple[int, slice, NDArray[np.float32], float]]:
-    """Every stretch of a channel that is hidden beside something visible: (channel, samples, values there, error in s).
+@dataclass(frozen=True)
+class Bridge:
+    """A hidden stretch of a channel filled by its usual beat: `values` of the samples `gap`, in the channel's unit."""
 
-    `x_CN` has some drawing where nothing is visible, so that beats are looked for without false edges. `values` are the
-    usual beat, in the unit of x, where beats are foretold, `error_s` how far off they may be. Stretches of channels
-    with fewer than three visible beats are left out.
+    channel: int
+    gap: slice
+    values: NDArray[np.float32]
+    error_s: float  # how far off the beats may be
+    alike: float  # of the beats, 0 to 1
+
+
+def bridged(x_CN: NDArray[np.floating], visible_CN: NDArray[np.bool_], fs_hz: float) -> list[Bridge]:
+    """Every stretch of a channel that is hidden beside something visible.
+
+    `x_CN` has some drawing where nothing is visible, so that beats are looked for without false edges. Channels with
+    fewer than three visible beats are left out.
     """
     find = (r_peaks, ppg_feet)
-    events: list[Floats | None] = [None, None]
+    events = [np.empty(0), np.empty(0)]
     for c in range(2):
         if visible_CN[c].any():
             found_s = find[c](x_CN[c], fs_hz)
@@ -226,16 +237,14 @@ def bridged(
             events[c] = found_s[visible_CN[c, at]]
     out = []
     for c, own_s in enumerate(events):
-        if own_s is None or len(own_s) < 3 or visible_CN[c].all():
+        beat = None if visible_CN[c].all() else median_beat(x_CN[c], visible_CN[c], own_s, fs_hz)
+        if beat is None:
             continue
-        partner_s = events[1 - c]
-        other_s = np.empty(0) if partner_s is None else partner_s
         known_s = [(part.start / fs_hz, part.stop / fs_hz) for part in _stretches(visible_CN[1 - c])]
         for gap in _stretches(~visible_CN[c]):
-            placed_s, error_s = foretold(own_s, other_s, gap.start / fs_hz, gap.stop / fs_hz, known_s)
-            made_N = beat_template(x_CN[c], visible_CN[c], gap, fs_hz, own_s, placed_s)
-            if made_N is not None:
-                out.append((c, gap, made_N[gap], error_s))
+            placed_s, error_s = foretold(own_s, events[1 - c], gap.start / fs_hz, gap.stop / fs_hz, known_s)
+            made_N = laid_in(beat, x_CN[c], visible_CN[c], gap, fs_hz, own_s, placed_s)
+            out.append(Bridge(c, gap, made_N[gap], error_s, beat.alike))
     return out
 
 
