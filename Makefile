@@ -6,10 +6,13 @@ DATA ?= ../shared/data
 STORE ?= store
 RUNS ?= runs
 RESULTS ?= results
-TASKS := zero-shot rate-distortion codec codes-as-features gaps across robustness representation few-labels pooling retrieval device-bias throughput
+LABELS ?= 600
+DRAWN := zero-shot rate-distortion codec gaps across robustness retrieval throughput
+LABELLED := codes-as-features representation few-labels pooling device-bias
 SETS := ptb-xl challenge-2015 challenge-2017 mitdb qtdb nstdb
 SHORT := $(if $(STEPS),loop.steps=$(STEPS) loop.warmup_steps=1)
 FEW := $(if $(LIMIT),--limit $(LIMIT))
+SOME := $(if $(LIMIT),--limit $(LABELS))
 
 .PHONY: demo test check bench reproduce clean
 
@@ -31,7 +34,8 @@ bench: .venv/.all
 # The released weights again from the recordings below DATA, then every benchmark, into RUNS/base/model and RESULTS.
 # On two cores with AVX512-BF16, about: prepare 2 min, base 70 and 60 more, tiny 15, settling 4, gaps 10, codec 20,
 # heads 25, export 6, benchmarks 90, ablations and scaling 120. Each step goes on where it was stopped.
-# STEPS and LIMIT make every training and every benchmark short: a rehearsal of the road, whose figures say nothing.
+# STEPS and LIMIT make every training and every benchmark short, LABELS is how many recordings then have labels: a
+# rehearsal of the road, whose figures say nothing.
 reproduce: .venv/.all
 	$(BIN)/cardiofm prepare $(SETS) --data-root $(DATA) --out $(STORE)
 	$(BIN)/cardiofm pretrain configs/base.toml --store $(STORE) --out $(RUNS)/first $(SHORT)
@@ -48,9 +52,10 @@ reproduce: .venv/.all
 	cp $(RUNS)/heads/last/model/fiducials.* $(RUNS)/base/model
 	for name in base tiny; do $(BIN)/cardiofm export $(RUNS)/$$name/model && \
 	  $(BIN)/python -m cardiofm.train.prior $(RUNS)/$$name/model --store $(STORE) $(FEW) || exit 1; done
-	$(BIN)/python -m cardiofm.heads.learn.release --model $(RUNS)/base/model --data-root $(DATA) --out $(RUNS)/base/heads $(FEW)
-	$(BIN)/cardiofm benchmark $(TASKS) --model $(RUNS)/base/model --data-root $(DATA) --out $(RESULTS) $(FEW)
-	$(BIN)/cardiofm benchmark heads --model $(RUNS)/base/model --heads $(RUNS)/base/heads --data-root $(DATA) --out $(RESULTS) $(FEW)
+	$(BIN)/python -m cardiofm.heads.learn.release --model $(RUNS)/base/model --data-root $(DATA) --out $(RUNS)/base/heads $(SOME)
+	$(BIN)/cardiofm benchmark $(DRAWN) --model $(RUNS)/base/model --data-root $(DATA) --out $(RESULTS) $(FEW)
+	$(BIN)/cardiofm benchmark $(LABELLED) --model $(RUNS)/base/model --data-root $(DATA) --out $(RESULTS) $(SOME)
+	$(BIN)/cardiofm benchmark heads --model $(RUNS)/base/model --heads $(RUNS)/base/heads --data-root $(DATA) --out $(RESULTS) $(SOME)
 	$(BIN)/cardiofm benchmark intervals --model $(RUNS)/base/model --heads $(RUNS)/heads/last/model --data-root $(DATA) --out $(RESULTS) $(FEW)
 	$(BIN)/python benchmarks/training_speed.py --store $(STORE) --out $(RESULTS)
 	$(if $(STEPS),,$(BIN)/python benchmarks/ablations.py --store $(STORE) --runs $(RUNS)/ablations --data-root $(DATA) --out $(RESULTS))
