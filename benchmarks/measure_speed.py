@@ -26,7 +26,7 @@ from cardiofm.data import catalog
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import run
 from cardiofm.evaluate.sample import Piece, summary
-from cardiofm.evaluate.timing import timed
+from cardiofm.evaluate.timing import peak_mib, timed
 from cardiofm.pipeline import load
 from cardiofm.signals import InputSpec, Record, Signal
 
@@ -169,15 +169,7 @@ def _print_memory(name: str, backend: str | None, hours: float, data_root: Path)
     """Measure a long recording in this process and print its peak memory and its beats."""
     entry = catalog.entries("bidmc", data_root)[0]
     beats = len(load(name, backend=backend, threads=1).measure(_long(catalog.load(entry, data_root), hours)))
-    print(json.dumps({"mib": _peak_mib(), "beats": beats}))
-
-
-def _peak_mib() -> float:
-    """Of this process since it began; `ru_maxrss` would count the process that started it too."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("peak memory is read from /proc/self/status, which has no VmHWM here; run this on Linux")
+    print(json.dumps({"mib": peak_mib(), "beats": beats}))
 
 
 def show(result: dict[str, Any]) -> None:

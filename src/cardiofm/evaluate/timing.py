@@ -1,4 +1,4 @@
-"""Ways of doing one thing, timed side by side in shuffled rounds, so that a noisy machine is noisy to all of them."""
+"""Ways of doing one thing timed side by side in shuffled rounds, so that noise is everybody's; memory of a process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
@@ -33,3 +34,11 @@ def timed(ways: dict[Key, Way], rounds: int, clock: Callable[[], float] = time.p
                 times[key].append(done / (clock() - start_s))
                 bar.advance(job)
     return times
+
+
+def peak_mib() -> float:
+    """Peak memory of this process since it began, MiB; `ru_maxrss` would count the process that started it too."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("peak memory is read from /proc/self/status, which has no VmHWM here; run this on Linux")

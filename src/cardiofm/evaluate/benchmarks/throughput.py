@@ -35,7 +35,7 @@ from cardiofm.evaluate.extractors.extractor import Extractor
 from cardiofm.evaluate.extractors.own import alone, embedding
 from cardiofm.evaluate.extractors.rocket import minirocket
 from cardiofm.evaluate.sample import Piece, summary
-from cardiofm.evaluate.timing import timed
+from cardiofm.evaluate.timing import peak_mib, timed
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import MODALITIES, InputSpec, Record, Window
 
@@ -237,22 +237,14 @@ def _print_memory(way: str, folder: str, threads: str, args: argparse.Namespace,
         windows = list(islice(cut(record, SPEC), BATCHES[1]))
         (one,), _ = _extractors([folder], args.model, windows, args.repo, int(threads))
         _extract(one, windows, int(threads))
-        return print(json.dumps({"mib": _peak_mib()}))
+        return print(json.dumps({"mib": peak_mib()}))
     minutes = record.crop(record.start_s, record.start_s + 160.0)
     if way == PEER:
         pairs = [(w.values[0].astype(float), w.values[1].astype(float)) for w in islice(cut(minutes, SPEC), 16)]
         _peer(pairs, round(SPEC.fs_hz))()
     elif way != "reading":
         load(folder, backend=way, threads=int(threads)).embed(minutes)
-    print(json.dumps({"mib": _peak_mib()}))
-
-
-def _peak_mib() -> float:
-    """Of this process since it began; `ru_maxrss` would count the process that started it too."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("peak memory is read from /proc/self/status, which has no VmHWM here; run this on Linux")
+    print(json.dumps({"mib": peak_mib()}))
 
 
 def show(result: dict[str, Any]) -> None:

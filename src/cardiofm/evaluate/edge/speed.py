@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cardiofm.evaluate.timing import Key, Way, timed
 from cardiofm.model.backend import Embed, TorchBackend
 from cardiofm.model.checkpoint import HEAD
 from cardiofm.model.heads import Measure
-from cardiofm.pipeline import Model, load
+from cardiofm.pipeline import Model
 from cardiofm.signals import Record
 
 REPEATS = 4  # of a way in a round
@@ -60,25 +61,20 @@ def _repeated(once: Callable[[], Any]) -> Way:
     return way
 
 
+class Bf16Backend(TorchBackend):
+    """The network run by torch in bfloat16, where matrices are multiplied."""
+
+    def _run(self, module: torch.nn.Module, *arrays: NDArray) -> list[NDArray]:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            out = module(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
+        parts = out if isinstance(out, tuple) else (out,)
+        return [(t.float() if t.is_floating_point() else t).numpy() for t in parts]
+
+
 def bf16(model: Model) -> Model:
-    """The same model run by torch in bfloat16, where matrices are multiplied."""
-    made = load(model.folder or "base", backend="torch", threads=1)
-    assert isinstance(made.backend, TorchBackend)
-    run = made.backend._run
-
-    def lower(module: torch.nn.Module, *arrays: NDArray) -> list[NDArray]:
-        class Lower(torch.nn.Module):
-            def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-                with torch.autocast("cpu", torch.bfloat16):
-                    out = module(*tensors)
-                return tuple(
-                    t.float() if t.is_floating_point() else t for t in (out if isinstance(out, tuple) else (out,))
-                )
-
-        return run(Lower(), *arrays)
-
-    made.backend._run = lower  # type: ignore[method-assign]
-    return made
+    """The same model in bfloat16."""
+    assert model.folder is not None
+    return replace(model, backend=Bf16Backend(model.folder, threads=1))
 
 
 def other_ways(record: Record, home: Path) -> tuple[dict[Key, Way], dict[str, float]]:
