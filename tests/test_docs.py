@@ -113,16 +113,6 @@ def test_the_readme_names_every_format() -> None:
     assert [form for form in FORMS.values() if form not in contract] == []
 
 
-def test_the_results_in_the_readme_are_those_of_the_files() -> None:
-    from cardiofm.evaluate.report import BEGIN, END, render
-
-    shown = text("README.md").split(BEGIN)[1].split(END)[0].strip()
-    files = sorted((ROOT / "results").glob("*.json"))
-    assert shown == (render(ROOT / "results").strip() if files else "")
-    for path in files:
-        assert path.name in shown, f"the README shows nothing of results/{path.name}"
-
-
 def test_notice_names_what_the_weights_are_derived_from() -> None:
     found = re.findall(r"^([a-z0-9-]+): .+\n((?:  .+\n)+)", text("NOTICE"), re.MULTILINE)
     assert {name for name, _ in found} == BEHIND_WEIGHTS

@@ -12,7 +12,7 @@ from cardiofm.evaluate import report
 from cardiofm.evaluate.bootstrap import interval
 from cardiofm.evaluate.run import ROOT, row
 
-README = f"# Title\n\n{report.BEGIN}\n{report.END}\nafter\n"
+PAGE = f"# Title\n\n{report.BEGIN}\n{report.END}\nafter\n"
 
 
 @pytest.fixture
@@ -30,52 +30,79 @@ def results(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_readme_is_written_once_and_then_current(results, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README, encoding="utf-8")
-    assert not report.is_current(readme, results)
-    assert report.update_readme(readme, results)
-    assert not report.update_readme(readme, results)
-    assert report.is_current(readme, results)
-    text = readme.read_text(encoding="utf-8")
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    path = tmp_path / "page.md"
+    path.write_text(PAGE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("write", report.PAGES.values())
+def test_a_page_is_written_once_and_then_current(results, page, write):
+    assert not report.is_current(page, write(results))
+    assert report.update(page, write(results))
+    assert not report.update(page, write(results))
+    assert report.is_current(page, write(results))
+    text = page.read_text(encoding="utf-8")
     assert text.startswith("# Title\n")
     assert text.endswith("after\n")
-    assert "75.0%" in text
 
 
-def test_an_edited_number_is_noticed(results, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README, encoding="utf-8")
-    report.update_readme(readme, results)
-    text = readme.read_text(encoding="utf-8")
+@pytest.mark.parametrize("write", report.PAGES.values())
+def test_an_edited_number_is_noticed(results, page, write):
+    report.update(page, write(results))
+    text = page.read_text(encoding="utf-8")
     for number in set(re.findall(r"\d+\.\d+", text)):
-        readme.write_text(text.replace(number, number + "1", 1), encoding="utf-8")
-        assert not report.is_current(readme, results), number
+        page.write_text(text.replace(number, number + "1", 1), encoding="utf-8")
+        assert not report.is_current(page, write(results)), number
 
 
-def test_a_changed_result_is_noticed(results, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README, encoding="utf-8")
-    report.update_readme(readme, results)
+def test_a_changed_result_is_noticed(results, page):
+    report.update(page, report.render(results))
+    assert "75.0%" in page.read_text(encoding="utf-8")
     path = results / "retrieval.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"value": 0.75', '"value": 0.85', 1), encoding="utf-8")
-    assert not report.is_current(readme, results)
+    assert not report.is_current(page, report.render(results))
 
 
-def test_what_cannot_be_rendered_says_so(results, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("no marks", encoding="utf-8")
+def test_a_picture_stands_in_the_section_that_it_was_drawn_for(results):
+    for name in ("zero_shot", "gaps", "gaps_worst"):
+        (results / f"{name}.png").write_bytes(b"")
+    text = report.render(results)
+    assert text.index("## Zero shot") < text.index("results/zero_shot.png") < text.index("## Gaps")
+    assert text.index("## Gaps") < text.index("results/gaps.png") < text.index("results/gaps_worst.png")
+
+
+def test_an_aim_is_met_or_missed_by_its_value(results):
+    path = results / "gaps.json"
+    aim = r"a second hidden, BIDMC, ECG, r \| \*\*([\d.]+)\*\* .*a (?:line|beat template) \| – \| ≥ 0.93 \| (.+) \|"
+    value, verdict = re.search(aim, report.render_aims(results)).groups()
+    assert (float(value) >= 0.93) == (verdict == "met")
+    gaps = json.loads(path.read_text(encoding="utf-8"))
+    for change, said in ((0.5, "**missed**"), (0.93, "met")):
+        for r in gaps["rows"]:
+            r["value"] = change if r["method"] == "model" else r["value"]
+        path.write_text(json.dumps(gaps), encoding="utf-8")
+        assert re.search(aim, report.render_aims(results)).group(2) == said
+    assert re.match(r"[0-9]+ of [0-9]+ aims are met", report.render_aims(results))
+
+
+def test_what_cannot_be_rendered_says_so(results, page, tmp_path):
+    page.write_text("no marks", encoding="utf-8")
     with pytest.raises(ValueError, match="must hold the lines"):
-        report.update_readme(readme, results)
+        report.update(page, report.render(results))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="make bench"):
         report.render(tmp_path / "empty")
 
 
-def test_the_projects_own_readme_says_what_its_results_say():
-    if not any((ROOT / "results").glob("*.json")):
-        pytest.skip("no results yet")
-    assert report.is_current(ROOT / "README.md", ROOT / "results"), "make bench, or python -m cardiofm.evaluate.report"
+@pytest.mark.parametrize("name", report.PAGES)
+def test_the_projects_own_pages_say_what_its_results_say(name):
+    text = report.PAGES[name](ROOT / "results")
+    assert report.is_current(ROOT / name, text), "python -m cardiofm.evaluate.report"
+    if name == "docs/results.md":
+        for path in (ROOT / "results").iterdir():
+            assert path.name in text, f"{name} shows nothing of results/{path.name}"
 
 
 def _rows(keys: dict, methods: tuple[str, ...], metrics: tuple[str, ...]) -> list[dict]:

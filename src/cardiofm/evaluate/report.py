@@ -1,6 +1,7 @@
-"""The published table: Markdown from `results/*.json`, put between two marks of the README, and nothing by hand.
+"""The published tables: Markdown from `results/*.json`, put between two marks of a page, and nothing by hand.
 
-`python -m cardiofm.evaluate.report README.md` writes it; a test compares.
+`python -m cardiofm.evaluate.report` writes the aims into README.md and every table into docs/results.md; a test
+compares.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from cardiofm.evaluate.run import ROOT
 from cardiofm.evaluate.tables.ablations import ablations
 from cardiofm.evaluate.tables.across import across
+from cardiofm.evaluate.tables.aims import aims
 from cardiofm.evaluate.tables.codec import codec
 from cardiofm.evaluate.tables.codes_as_features import codes_as_features
 from cardiofm.evaluate.tables.device_bias import device_bias
@@ -45,31 +48,55 @@ SECTIONS = (
 
 def render(results_dir: str | Path) -> str:
     """Markdown of all the results in a folder, in a fixed order; every number in it stands in one of the files."""
-    parts = []
+    results, parts = _read(results_dir), []
     for write in SECTIONS:
-        path = Path(results_dir) / f"{write.__name__}.json"
-        if path.is_file():
-            parts.append("\n".join(write(json.loads(path.read_text(encoding="utf-8")))))
-    if not parts:
-        raise ValueError(f"{results_dir} must hold results, found none; run the scripts in benchmarks/ (make bench)")
+        name = write.__name__
+        if name in results:
+            parts += [f"## {name.replace('_', ' ').capitalize()}", "\n".join(write(results[name]))]
+            parts += [f"![{path.stem}](../results/{path.name})" for path in _pictures(Path(results_dir), name)]
     return "\n\n".join(parts) + "\n"
 
 
-def update_readme(path: str | Path, results_dir: str | Path) -> bool:
-    """Put the rendered table between the marks of the README; True where that changed it."""
-    path = Path(path)
-    text = path.read_text(encoding="utf-8")
-    head, _, tail = _split(text, path)
-    new = f"{head}{BEGIN}\n{render(results_dir)}{END}{tail}"
-    if new != text:
+def render_aims(results_dir: str | Path) -> str:
+    """Markdown of what was aimed at and what was measured, a row a figure, out of the same files."""
+    return "\n".join(aims(_read(results_dir))) + "\n"
+
+
+PAGES = {"README.md": render_aims, "docs/results.md": render}
+
+
+def update(page: str | Path, text: str) -> bool:
+    """Put a rendered text between the marks of a page; True where that changed it."""
+    path = Path(page)
+    old = path.read_text(encoding="utf-8")
+    head, _, tail = _split(old, path)
+    new = f"{head}{BEGIN}\n{text}{END}{tail}"
+    if new != old:
         path.write_text(new, encoding="utf-8")
-    return new != text
+    return new != old
 
 
-def is_current(path: str | Path, results_dir: str | Path) -> bool:
-    """True where what stands between the README's marks is exactly what the results say."""
-    path = Path(path)
-    return _split(path.read_text(encoding="utf-8"), path)[1].strip() == render(results_dir).strip()
+def is_current(page: str | Path, text: str) -> bool:
+    """True where what stands between the page's marks is exactly the rendered text."""
+    path = Path(page)
+    return _split(path.read_text(encoding="utf-8"), path)[1].strip() == text.strip()
+
+
+def _pictures(results_dir: Path, name: str) -> list[Path]:
+    """What is drawn of a section: its own name, or that and more words, unless these are another section's name."""
+    names = [write.__name__ for write in SECTIONS]
+    found = sorted(results_dir.glob(f"{name}*.png"))
+    return [path for path in found if name == max((n for n in names if path.stem.startswith(n)), key=len)]
+
+
+def _read(results_dir: str | Path) -> dict[str, Any]:
+    """The results in a folder by the names of their files."""
+    found = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(results_dir).glob("*.json"))
+    }
+    if not found:
+        raise ValueError(f"{results_dir} must hold results, found none; run the scripts in benchmarks/ (make bench)")
+    return found
 
 
 def _split(text: str, path: Path) -> tuple[str, str, str]:
@@ -82,15 +109,17 @@ def _split(text: str, path: Path) -> tuple[str, str, str]:
 
 
 def main() -> None:
-    """Write the table into a README, or with --check only say whether it is current."""
-    parser = argparse.ArgumentParser(description="Put the results between the marks of a README.")
-    parser.add_argument("readme", type=Path, nargs="?", default=ROOT / "README.md")
+    """Write the tables into their pages, or with --check only say whether they are current."""
+    parser = argparse.ArgumentParser(description="Put the results between the marks of README.md and docs/results.md.")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the table is not current")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table is not current")
     args = parser.parse_args()
-    if args.check:
-        raise SystemExit(0 if is_current(args.readme, args.results) else f"{args.readme} must be updated: make bench")
-    print(f"{args.readme} {'updated' if update_readme(args.readme, args.results) else 'was current'}")
+    for name, write in PAGES.items():
+        text = write(args.results)
+        if args.check and not is_current(ROOT / name, text):
+            raise SystemExit(f"{name} must be updated: python -m cardiofm.evaluate.report")
+        if not args.check:
+            print(f"{name} {'updated' if update(ROOT / name, text) else 'was current'}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,273 @@
+"""The page's first table: what was aimed at, what was measured, and the best of what stands beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cardiofm.evaluate.tables.markdown import header, line, number, ranged
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One row: which figure of which file, what was aimed at, and who stands beside it.
+
+    `where` chooses the rows of `results/<file>.json`; among them `ours` is CardioFM's method and `rivals` are methods
+    with the words for them, of which the best is shown. Exactly one of `at_most` and `at_least` is the aim, in the
+    figure's own unit; `paper` is what the paper claims of its own model, where it claims anything.
+    """
+
+    words: str
+    file: str
+    where: dict[str, Any]
+    rivals: dict[str, str]
+    at_most: float | None = None
+    at_least: float | None = None
+    paper: str = ""
+    digits: int = 1
+    ours: str = "CardioFM"
+    head: str = ""
+
+    def cells(self, results: dict[str, Result]) -> tuple[str, ...] | None:
+        """The row in Markdown, or None where its figure is not there."""
+        rows = [r for r in results.get(self.file, {}).get("rows", []) if "group" not in r]
+        rows = [r for r in rows if all(r.get(key) == value for key, value in self.where.items())]
+        own = next((r for r in rows if r["method"] == self.ours and self.head in ("", r.get("head"))), None)
+        if own is None:
+            return None
+        better = min if self.at_most is not None else max
+        best = better((r for r in rows if r["method"] in self.rivals), key=lambda r: r["value"], default=None)
+        beside = f"{number(best['value'], self.digits)} {self.rivals[best['method']]}" if best else "–"
+        return (
+            self.words,
+            ranged(own, self.digits, bold=True),
+            beside,
+            self.paper or "–",
+            *self._verdict(own["value"]),
+        )
+
+    def _verdict(self, value: float) -> tuple[str, str]:
+        if self.at_most is not None:
+            return f"≤ {self.at_most:g}", "met" if value <= self.at_most else "**missed**"
+        assert self.at_least is not None, "an aim has a bound"
+        return f"≥ {self.at_least:g}", "met" if value >= self.at_least else "**missed**"
+
+
+_TOOLS = {
+    "neurokit2": "NeuroKit2",
+    "neurokit2 dwt": "NeuroKit2",
+    "neurokit2 prominence": "NeuroKit2",
+    "xqrs": "xqrs",
+    "openecg": "openecg",
+    "classical": "classical detectors",
+    "second reader": "a second reader",
+    "irregularity alone": "irregularity alone",
+}
+_FROZEN = {
+    "untrained": "the untrained network",
+    "minirocket": "MiniRocket",
+    "hand-crafted": "hand-crafted numbers",
+    "before the alarm": "numbers before the alarm",
+    "openecg": "openecg",
+    "constant": "a constant",
+}
+_DRAWN = {
+    "untrained": "the untrained network",
+    "mean": "the mean",
+    "template": "a beat template",
+    "template at other": "a beat template",
+    "match": "the likest stretch",
+    "line": "a line",
+    "classical": "the wavelet coder",
+    "flac": "FLAC",
+}
+_CLEAN = {"set": "all five", "quality": "clean"}
+_GAP = {"set": "bidmc", "gap_s": 1.0, "other": "visible"}
+_PAT = {"task": "pat", "set": "bidmc + challenge-2015"}
+_ALARM = {"set": "challenge-2015", "task": "alarm, type known"}
+
+AIMS = (
+    *(
+        Aim(
+            f"QT of a beat, {name}, ms",
+            "intervals",
+            {"task": "qt", "set": which, "metric": "mae_ms"},
+            _TOOLS,
+            at_most,
+            paper=paper,
+        )
+        for name, which, at_most, paper in (("LUDB", "ludb", 12, "20.2"), ("QTDB", "qtdb", 20, ""))
+    ),
+    *(
+        Aim(
+            f"waves' on- and offsets, {name}, F1",
+            "intervals",
+            {"task": "boundaries", "set": which, "metric": "macro_f1", "tolerance": "tight"},
+            _TOOLS,
+            at_least=aim,
+            digits=3,
+        )
+        for name, which, aim in (("LUDB", "ludb", 0.97), ("QTDB", "qtdb", 0.92))
+    ),
+    Aim(
+        "R peaks, MIT-BIH, F1 at 150 ms",
+        "intervals",
+        {"task": "r_peaks", "set": "mitdb", "condition": "as recorded", "metric": "f1_150"},
+        _TOOLS,
+        at_least=0.998,
+        digits=4,
+    ),
+    *(
+        Aim(
+            f"PAT of a beat, {said}, ms",
+            "intervals",
+            {**_PAT, "snr_db": snr, "metric": "mae_ms"},
+            _TOOLS,
+            aim,
+            paper=paper,
+        )
+        for said, snr, aim, paper in (
+            ("as recorded", None, 5, "22.7"),
+            ("noise at 12 dB", 12.0, 5, ""),
+            ("at 0 dB", 0.0, 14, ""),
+            ("at −6 dB", -6.0, 20, ""),
+        )
+    ),
+    *(
+        Aim(
+            f"heart rate, {said}, /min",
+            "intervals",
+            {"task": "rate", "set": which, "channel": of, "metric": "mae_bpm"},
+            _TOOLS,
+            aim,
+            digits=2,
+        )
+        for said, which, of, aim in (
+            ("BIDMC, ECG", "bidmc", "ecg", 0.5),
+            ("wrist PPG while running", "ieee-spc-2015", "ppg", 3),
+        )
+    ),
+    Aim(
+        "windows without a heart that are refused, share",
+        "intervals",
+        {"task": "silence", "set": "all", "metric": "refused"},
+        _TOOLS,
+        at_least=0.995,
+        digits=4,
+    ),
+    *(
+        Aim(
+            f"AF, hand-held ECG, {said}",
+            "intervals",
+            {"task": "rhythm", "set": "challenge-2017", "metric": metric},
+            _TOOLS,
+            at_least=aim,
+            digits=3,
+        )
+        for said, metric, aim in (("AUROC", "auroc_af", 0.98), ("F1", "f1_af", 0.85))
+    ),
+    *(
+        Aim(
+            f"PTB-XL, frozen, {said}",
+            "representation",
+            {"set": "ptb-xl", "task": task, "metric": metric},
+            _FROZEN,
+            at_least=aim,
+            digits=3,
+            paper=paper,
+            ours="model",
+            head="linear",
+        )
+        for said, task, metric, aim, paper in (
+            ("5 superclasses, macro-AUROC", "superclasses", "macro-AUROC", 0.88, ""),
+            ("normal or not, F1", "abnormal", "F1 (NORM)", 0.86, "0.86"),
+            ("sex, AUROC", "sex", "AUROC", 0.80, ""),
+        )
+    ),
+    Aim(
+        "PTB-XL, with hand-crafted numbers, age, years",
+        "representation",
+        {"set": "ptb-xl", "task": "age", "metric": "MAE, years"},
+        _FROZEN,
+        9.8,
+        paper="10.4",
+        ours="model + hand-crafted",
+        head="fused",
+    ),
+    Aim(
+        "ICU alarm true, frozen, AUROC",
+        "representation",
+        {**_ALARM, "metric": "AUROC"},
+        _FROZEN,
+        at_least=0.90,
+        digits=3,
+        ours="model",
+        head="linear",
+    ),
+    Aim(
+        "the same, with hand-crafted numbers",
+        "representation",
+        {**_ALARM, "metric": "AUROC"},
+        _FROZEN,
+        at_least=0.96,
+        digits=3,
+        ours="model + hand-crafted",
+        head="fused",
+    ),
+    *(
+        Aim(
+            f"{said} from its codes, five unseen sets, PRD %",
+            "zero_shot",
+            {**_CLEAN, "channel": of, "metric": "prd"},
+            _DRAWN,
+            aim,
+            ours="model",
+        )
+        for said, of, aim in (("clean ECG", "ecg", 6), ("clean PPG", "ppg", 4))
+    ),
+    *(
+        Aim(
+            f"BIDMC ECG in {rate} bit/s, PRD %",
+            "codec",
+            {"set": "bidmc", "channel": "ecg", "rate": rate, "metric": "prd"},
+            _DRAWN,
+            aim,
+            ours="model",
+        )
+        for rate, aim in (("64", 14), ("128", 7))
+    ),
+    *(
+        Aim(
+            f"a second hidden, BIDMC, {said}",
+            "gaps",
+            {**_GAP, "channel": of, "metric": metric},
+            _DRAWN,
+            at_least=aim,
+            digits=3,
+            ours="model",
+        )
+        for said, of, metric, aim in (
+            ("ECG, r", "ecg", "r", 0.93),
+            ("its R peaks, F1", "ecg", "f1", 0.98),
+            ("PPG, r", "ppg", "r", 0.96),
+        )
+    ),
+)
+
+
+def aims(results: dict[str, Result]) -> list[str]:
+    """A row for every aim whose file is among the results, by name of the file."""
+    rows = [cells for aim in AIMS if (cells := aim.cells(results)) is not None]
+    if not rows:
+        return []
+    met = sum(cells[-1] == "met" for cells in rows)
+    return [
+        f"{met} of {len(rows)} aims are met. In brackets the 95 % interval over patients, none of whom a weight or probe "
+        "learned from; beside it the best of the floors and tools that ran on the same recordings; the paper's claims "
+        "are for other data and protocols.",
+        "",
+        *header(("what", "CardioFM", "best beside it", "paper", "aim", "")),
+        *map(line, rows),
+    ]
