@@ -264,8 +264,8 @@ def aims(results: dict[str, Result]) -> list[str]:
         return []
     met = sum(cells[-1] == "met" for cells in rows)
     return [
-        f"{met} of {len(rows)} aims are met. In brackets the 95 % interval over patients, none of whom a weight or probe "
-        "learned from; beside it the best of the floors and tools that ran on the same recordings; the paper's claims "
+        f"{met} of {len(rows)} aims are met. In brackets the 95 % interval over patients, of whom no weight or probe "
+        "learned; beside it the best of the floors and tools that ran on the same recordings; the paper's claims "
         "are for other data and protocols.",
         "",
         *header(("what", "CardioFM", "best beside it", "paper", "aim", "")),
