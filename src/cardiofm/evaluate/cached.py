@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from cardiofm.heads.learn.gather import CACHE
+from cardiofm.heads.learn.probes import HeldOut
 from cardiofm.pipeline import Model
 from cardiofm.signals import Window
 
@@ -54,6 +55,25 @@ def array(folder: Path, made_by: str, make: Callable[[], NDArray[Any]]) -> NDArr
         return np.load(path)
     made = make()
     _write(path, made)
+    return made
+
+
+def held_out(path: Path, make: Callable[[], HeldOut]) -> HeldOut:
+    """`make()`, read from the file where it was made before."""
+    if path.is_file():
+        with np.load(path) as arrays:
+            folds = range((len(arrays.files) - 2) // 2)
+            pairs = tuple((arrays[f"rows_{k}"], arrays[f"inner_{k}"]) for k in folds)
+            return HeldOut(arrays["scores"], arrays["fold"], pairs)
+    made = make()
+    inner: dict[str, Any] = {
+        f"{name}_{k}": a for k, pair in enumerate(made.inner) for name, a in zip(("rows", "inner"), pair, strict=True)
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:  # all of it or nothing
+        np.savez(file, scores=made.scores, fold=made.fold, **inner)
+    part.replace(path)
     return made
 
 

@@ -1,14 +1,12 @@
 """What a frozen probe is asked: truth, rows, folds and metrics of each task, and the methods' scores on these folds.
 
-Shapes: R rows (records), D features, L labels.
+Shapes: R rows (records), D features, L labels, K folds, Q questions.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cardiofm.evaluate import cached, rhythms
 from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.heads import scores
@@ -31,6 +30,7 @@ PAIRS = (  # what must be better than what
     "model + hand-crafted - hand-crafted, boosting",
 )
 TUNED = "model, fine-tuned"
+TUNED_BOTH = f"{TUNED} + hand-crafted"
 COMMON = 5, 1  # training and test records that a statement of PTB-XL must have to be asked for
 Key = tuple[str, str]  # method, head
 
@@ -78,6 +78,24 @@ class Task:
     head: probes.Head = "linear"  # of the embedding, where it is compared and joined
     crafted: str = "hand-crafted"  # the numbers that join the embedding
     trees: bool = True  # boosting is tried too
+    tuned: bool = False  # the encoder is tuned to it, too
+    questions: NDArray[np.float64] | None = None  # that it is tuned to (R, Q), if not to y; NaN: not known
+
+    @property
+    def parts(self) -> list[list[str]]:
+        """Of each fold whether a row trains, chooses ("valid") or is scored ("test"), as `held_out` deals them."""
+        if self.part:
+            return [self.part]
+        fold = probes.folds_of(self.y, self.patients, self.kind, self.folds)
+        found = []
+        for k in range(self.folds):
+            train = np.flatnonzero(fold != k)
+            people = [self.patients[i] for i in train]
+            inner = probes.folds_of(self.y[train], people, self.kind, min(5, len(set(people))), 1 + k)
+            part = np.where(fold == k, "test", "train").astype("<U5")
+            part[train[inner < self.inner]] = "valid"
+            found.append(part.tolist())
+        return found
 
     @property
     def pairs(self) -> dict[str, tuple[Key, Key]]:
@@ -86,12 +104,23 @@ class Task:
         found = {PAIRS[0]: (own, ("untrained", self.head)), PAIRS[1]: (own, ("minirocket", "linear"))}
         found[PAIRS[2]] = ((both, "linear"), (crafted, "linear"))
         found |= {PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {}
-        return found | {f"{TUNED} - model": ((TUNED, "fused"), own)}
+        found |= {f"{TUNED} - model": ((TUNED, "fused"), own)}
+        return found | {f"{TUNED_BOTH} - {both}": ((TUNED_BOTH, "fused"), (both, "fused"))}
 
     def held_out(self, x: NDArray[np.floating], head: probes.Head, cache: Path | None = None) -> HeldOut:
-        """The rows' scores from features `(R, D)` of these rows; with `cache`, a folder, they are kept there."""
+        """The rows' scores from features `(R, D)` of these rows; with `cache`, a folder, they are kept there.
+
+        Features `(K, R, D)` are others in each fold: there the head is fitted to the patients that train it alone, as
+        those that choose are the only ones among the others whom the features were not made by.
+        """
 
         def make() -> HeldOut:
+            if x.ndim == 3:
+                each = [
+                    probes.on_split(values, self.y, part, self.kind, head)
+                    for values, part in zip(x, self.parts, strict=True)
+                ]
+                return _joined(each)
             if self.part:
                 return probes.on_split(x, self.y, self.part, self.kind, head)
             return probes.held_out(x, self.y, self.patients, self.kind, self.folds, 0, head, self.inner)
@@ -102,26 +131,16 @@ class Task:
         digest.update(json.dumps([self.part, self.patients, self.kind, self.folds, self.inner, head]).encode())
         for array in (x, self.y):
             digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
-        return kept(cache / f"probe-{digest.hexdigest()[:32]}.npz", make)
+        return cached.held_out(cache / f"probe-{digest.hexdigest()[:32]}.npz", make)
 
 
-def kept(path: Path, make: Callable[[], HeldOut]) -> HeldOut:
-    """`make()`, read from the file where it was made before."""
-    if path.is_file():
-        with np.load(path) as arrays:
-            folds = range((len(arrays.files) - 2) // 2)
-            pairs = tuple((arrays[f"rows_{k}"], arrays[f"inner_{k}"]) for k in folds)
-            return HeldOut(arrays["scores"], arrays["fold"], pairs)
-    made = make()
-    inner: dict[str, Any] = {
-        f"{name}_{k}": a for k, pair in enumerate(made.inner) for name, a in zip(("rows", "inner"), pair, strict=True)
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:  # all of it or nothing
-        np.savez(file, scores=made.scores, fold=made.fold, **inner)
-    part.replace(path)
-    return made
+def _joined(folds: list[HeldOut]) -> HeldOut:
+    """Folds that were scored one by one, as one."""
+    out, fold = np.array(folds[0].scores), np.full(len(folds[0].fold), -1)
+    for k, one in enumerate(folds):
+        at = one.fold >= 0
+        out[at], fold[at] = one.scores[at], k
+    return HeldOut(out, fold, tuple(pair for one in folds for pair in one.inner))
 
 
 def of_ptb_xl(cohort: Cohort) -> list[Task]:
@@ -140,7 +159,7 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
     }
     two = _AUROC | {"F1 (abnormal)": Asked(scores.f1, scores.f1), "F1 (NORM)": Asked(_f1_false, _f1_false)}
     return [
-        _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part),
+        _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part, tuned=True),
         *_statements(cohort, part),
         _task(cohort, "abnormal", "binary", labelled, np.asarray(truth[:, 1:].any(1)), two, part=part),
         *_people(cohort, part=part),
@@ -168,7 +187,8 @@ def of_challenge_2015(cohort: Cohort) -> list[Task]:
     truth = np.array(cohort.label("true_alarm"), bool)
     alarms = np.array(cohort.label("alarm"))
     known = (alarms[:, None] == np.unique(alarms)).astype(np.float64)
-    every, asked, how = np.arange(len(truth)), _AUROC | _ALARM, {"head": "boosting", "crafted": "before the alarm"}
+    every, asked = np.arange(len(truth)), _AUROC | _ALARM
+    how: dict[str, Any] = {"head": "boosting", "crafted": "before the alarm", "tuned": True}
     return [
         _task(cohort, "alarm", "binary", every, truth, asked, **how),
         _task(cohort, "alarm, type known", "binary", every, truth, asked, known=known, **how),
@@ -179,7 +199,7 @@ def of_challenge_2017(cohort: Cohort) -> list[Task]:
     """Atrial fibrillation against normal, other and noisy."""
     truth = np.array([one == "A" for one in cohort.label("rhythm")])
     asked = _AUROC | {"F1 (AF)": Asked(scores.f1, scores.f1)}
-    return [_task(cohort, "AF", "binary", np.arange(len(truth)), truth, asked)]
+    return [_task(cohort, "AF", "binary", np.arange(len(truth)), truth, asked, crafted=rhythms.NAME, tuned=True)]
 
 
 def of_mitdb(cohort: Cohort) -> list[Task]:
@@ -243,10 +263,11 @@ def _task(
 def probed(task: Task, features: dict[str, NDArray[np.floating]], cache: Path | None = None) -> dict[Key, HeldOut]:
     """Scores of every method; `features` of all records, among them the model's and the task's `crafted`.
 
+    Those of the tuned encoder, where there are any, are others in each fold: `(K, R, D)`.
     With `cache`, a folder, a head that was fitted to the same numbers before is read from there.
     """
     told = np.zeros((len(task.rows), 0)) if task.known is None else task.known
-    x = {name: np.concatenate([values[task.rows], told], axis=1) for name, values in features.items()}
+    x = {name: _also(values[..., task.rows, :], told) for name, values in features.items()}
     both = np.concatenate([features["model"][task.rows], x[task.crafted]], axis=1)
     found = {(name, "linear"): task.held_out(values, "linear", cache) for name, values in x.items()}
     found["model + hand-crafted", "linear"] = task.held_out(both, "linear", cache)
@@ -258,10 +279,18 @@ def probed(task: Task, features: dict[str, NDArray[np.floating]], cache: Path | 
         )
     if TUNED in x:
         found[TUNED, "fused"] = probes.fused(found["model", task.head], found[TUNED, "linear"], task.y, task.kind)
+        if task.trees:
+            crafted = found[task.crafted, "boosting"]
+            found[TUNED_BOTH, "fused"] = probes.fused(found[TUNED, "fused"], crafted, task.y, task.kind)
     if task.known is not None:
         found["what is known", "linear"] = task.held_out(told, "linear", cache)
     found["constant", "none"] = task.held_out(np.zeros((len(task.rows), 1)), "linear")
     return found
+
+
+def _also(x: NDArray[np.floating], told: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Features `(R, D)`, or `(K, R, D)`, with what is told behind them."""
+    return np.concatenate([x, np.broadcast_to(told, (*x.shape[:-1], told.shape[1]))], axis=-1)
 
 
 def measured(task: Task, found: dict[Key, HeldOut]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -1,47 +1,89 @@
-"""The encoder tuned to the superclasses of PTB-XL: folds 1 to 7 learn, fold 8 chooses; fold 9 is not shown to it."""
+"""The encoder tuned to a task, once for each of its folds: by the training patients, those who choose not among them.
+
+Which step is kept is chosen by the patients that choose the penalty of the frozen probe, too; the patients that are
+scored are not shown. Shapes: K folds, R records of the cohort, D numbers.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.data import catalog
 from cardiofm.evaluate import cached
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors.extractor import source
-from cardiofm.evaluate.tasks import CLASSES, PARTS
-from cardiofm.heads.labels import Example
+from cardiofm.evaluate.tasks import Task
 from cardiofm.heads.learn import tune
-from cardiofm.heads.look import View
 from cardiofm.pipeline import Model
+from cardiofm.signals import SignalError
 
 STEPS = 150
 MEANING = (
-    f"CardioFM, its last {tune.LAST_BLOCKS} blocks tuned to the superclasses on the training folds in {STEPS} steps of "
-    f"{tune.BATCH} windows; fused: averaged with the head on the frozen embedding, weight chosen on fold 8"
+    f"CardioFM, its last {tune.LAST_BLOCKS} blocks tuned to the task on the training patients of each fold, in {STEPS} "
+    f"steps of {tune.BATCH} windows; fused: averaged with the head on the frozen embedding"
 )
 
 
 def embedding(
-    cohort: Cohort, data_root: Path, model: Model, sha256: str, cache: Path, steps: int = STEPS
-) -> NDArray[np.float32]:
-    """What the tuned encoder gives for every window of ptb-xl `(W, D)`; `sha256` is that of the model's weights.
+    cohort: Cohort,
+    task: Task,
+    model: Model,
+    sha256: str,
+    cache: Path,
+    steps: int = STEPS,
+    still: tune.Still | None = None,
+) -> NDArray[np.float64]:
+    """What the encoder tuned in each fold gives for every record `(K, R, D)`; `sha256` is that of the model's weights.
 
-    Raises SignalError where the records that may be learned from lack a class.
+    `still`: what is kept of the cohort's windows, where several tasks ask for them. Raises SignalError where the
+    records that may be learned from, or chosen by, have one kind of label only.
     """
-    shown = [
-        Example(e.record, partial(catalog.load, e, data_root), ";".join(e.labels["superclasses"]), e.patient, part)
-        for e in cohort.entries
-        if e.labels["superclasses"] and (part := PARTS.get(e.labels["strat_fold"], "train")) != "test"
-    ]
-    names = " ".join(f"{e.name} {e.split}" for e in shown)
+    still = still or tune.Still(model)
+    return np.stack(
+        [cohort.mean(_fold(cohort, task, np.asarray(part), model, sha256, cache, steps, still)) for part in task.parts]
+    )
+
+
+def _fold(
+    cohort: Cohort,
+    task: Task,
+    part: NDArray[np.str_],
+    model: Model,
+    sha256: str,
+    cache: Path,
+    steps: int,
+    still: tune.Still,
+) -> NDArray[np.float32]:
+    """The embedding of every window `(W, D)` by the encoder tuned in one fold."""
+    asked = task.y if task.questions is None else task.questions
+    shown = {name: np.flatnonzero(part == name) for name in ("train", "valid")}
+    for name, rows in shown.items():
+        y = np.asarray(asked[rows], np.float64).reshape(len(rows), -1)
+        if not len(rows) or (np.nanmin(y, axis=0) == np.nanmax(y, axis=0)).any():
+            raise SignalError(
+                f"records to tune by ({name}) must show both labels of {task.dataset} {task.name}, found one kind in "
+                f"{len(rows)}; take more records"
+            )
+    of_record: list[list[int]] = [[] for _ in cohort.entries]
+    for window, record in enumerate(cohort.of_window):
+        of_record[record].append(window)
 
     def make() -> NDArray[np.float32]:
-        changed = tune.tune(shown, "multilabel", "full", model, View(), steps, CLASSES)
-        return cached.embeddings(tune.tuned(model, changed), cohort.windows)
+        bags: dict[str, tune.Bags] = {
+            name: [([cohort.windows[i] for i in of_record[task.rows[k]]], asked[k]) for k in rows]
+            for name, rows in shown.items()
+        }
+        kind = task.kind if task.questions is None else "multilabel"
+        outputs = 1 if asked.ndim == 1 else asked.shape[1]
+        changed = tune.by_windows(bags, kind, outputs, "full", model, steps, still=still)
+        return tune.embeddings(model, changed, cohort.windows, still)
 
-    made_by = f"tuned {sha256} {source(tune.__file__, alone=True)} {steps} {len(cohort.windows)} {names}"
-    return cached.array(cache, made_by, make)
+    digest = hashlib.sha256(f"tuned {sha256} {source(tune.__file__, alone=True)} {steps}".encode())
+    for name, rows in shown.items():
+        records = [cohort.entries[task.rows[k]].record for k in rows]
+        digest.update(f"{name} {records} {asked.dtype} {asked.shape}".encode() + asked[rows].tobytes())
+    digest.update(f"{len(cohort.windows)} {[e.record for e in cohort.entries]}".encode())
+    return cached.array(cache, f"tuned {digest.hexdigest()}", make)

@@ -21,18 +21,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from cardiofm.evaluate import alarms, cached, cohorts, frozen, run, tasks, tuned
+from cardiofm.evaluate import alarms, cached, cohorts, frozen, rhythms, run, tasks, tuned
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors import peers
 from cardiofm.evaluate.sample import Piece, summary
+from cardiofm.heads.learn.tune import Still
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import SignalError
 
 METHODS = {  # beside the extractors
     "model + hand-crafted": "CardioFM embedding and hand-crafted numbers",
     alarms.NAME: alarms.MEANING,
+    rhythms.NAME: rhythms.MEANING,
     "what is known": "the type of alarm alone",
     tasks.TUNED: tuned.MEANING,
+    tasks.TUNED_BOTH: "that, and boosting on the hand-crafted numbers, averaged; weight chosen on validation patients",
     "constant": "the majority, or the mean",
 }
 HEADS = {
@@ -85,12 +88,15 @@ def main(args: argparse.Namespace) -> None:
         made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
         about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
-        try:
-            features |= _of_set(cohort, model, sha256, args)
-        except SignalError as error:
-            absent[tasks.TUNED] = str(error)
+        features |= _of_set(cohort, model, args)
+        still = Still(model)
         for task in ask(cohort):
-            here = {k: v for k, v in features.items() if k != tasks.TUNED or task.name == "superclasses"}
+            here = dict(features)
+            if task.tuned and args.steps:
+                try:
+                    here[tasks.TUNED] = tuned.embedding(cohort, task, model, sha256, args.cache, args.steps, still)
+                except SignalError as error:
+                    absent[f"{tasks.TUNED}, {name} {task.name}"] = str(error)
             found = tasks.probed(task, here, args.cache)
             more = tasks.measured(task, found)
             refused = cohort.refused
@@ -109,13 +115,12 @@ def main(args: argparse.Namespace) -> None:
     show(result)
 
 
-def _of_set(cohort: Cohort, model: Model, sha256: str, args: argparse.Namespace) -> dict[str, NDArray[np.floating]]:
-    """What one set alone has: numbers of the seconds before an alarm, the embedding tuned to PTB-XL."""
+def _of_set(cohort: Cohort, model: Model, args: argparse.Namespace) -> dict[str, NDArray[np.floating]]:
+    """What one set alone has: numbers of the seconds before an alarm, or of the rhythm of a recording."""
     if cohort.dataset == "challenge-2015":
         return {alarms.NAME: alarms.before(cohort, args.data_root, model, args.cache)}
-    if cohort.dataset == "ptb-xl" and args.steps:
-        values = tuned.embedding(cohort, args.data_root, model, sha256, args.cache, args.steps)
-        return {tasks.TUNED: cohort.mean(values)}
+    if cohort.dataset == "challenge-2017":
+        return {rhythms.NAME: rhythms.of_recordings(cohort, args.data_root, args.cache)}
     return {}
 
 

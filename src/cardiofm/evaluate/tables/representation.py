@@ -34,11 +34,14 @@ _METHODS = {  # column → the methods that may stand in it, the first that ther
     "CardioFM": (("model", "boosting"), ("model", "linear")),
     "untrained network": (("untrained", "boosting"), ("untrained", "linear")),
     "MiniRocket": (("minirocket", "linear"),),
-    "hand-crafted, boosting": (("before the alarm", "boosting"), ("hand-crafted", "boosting")),
+    "hand-crafted, boosting": (("before the alarm", "boosting"), ("rhythm", "boosting"), ("hand-crafted", "boosting")),
     "CardioFM + hand-crafted": (("model + hand-crafted", "fused"),),
     "constant": (("constant", "none"),),
 }
-_TUNED = ("model, fine-tuned", "fused")  # shown where it was run
+_TUNED = {  # shown where they were run
+    "CardioFM, fine-tuned": ("model, fine-tuned", "fused"),
+    "fine-tuned + hand-crafted": ("model, fine-tuned + hand-crafted", "fused"),
+}
 _PEERS = [(name, "linear") for name in ("ecg alone", "ppg alone", *PEERS)]  # shown where they were run
 _PAIRS = {
     "model - untrained": "− untrained",
@@ -51,14 +54,15 @@ def representation(result: dict[str, Any]) -> list[str]:
     """A row for each task with CardioFM, its floors, and what it is better by on the same patients."""
     by = {(r["set"], r["task"], r["metric"], r["method"], r["head"]): r for r in result["rows"] if "group" not in r}
     here = {(k[3], k[4]) for k in by}
-    methods = _METHODS | ({"CardioFM, fine-tuned": (_TUNED,)} if _TUNED in here else {})
+    methods = _METHODS | {name: (key,) for name, key in _TUNED.items() if key in here}
     methods |= {key[0]: (key,) for key in dict.fromkeys((k[3], k[4]) for k in by) if key in _PEERS}
     gains = {(d["set"], d["task"], d["metric"], d["difference"]): d for d in result["differences"]}
     lines = [
         "**Representation.** Frozen features, the mean over a record's windows, and a head whose penalty is chosen on "
         "validation patients: linear, or gradient boosting on hand-crafted numbers; the method of both averages them. "
         "Of alarms the last 10 s before them, boosting on all but MiniRocket, and as hand-crafted numbers those of "
-        "`measure/alarm.py`, which CardioFM's fiducial head finds the beats for. "
+        "`measure/alarm.py`, which CardioFM's fiducial head finds the beats for; of AF those that `measure` tells "
+        "rhythms by. Fine-tuned: the encoder's last blocks learn the task in each fold, averaged with the frozen probe. "
         "PTB-XL: trained on folds 1-7, chosen on 8, scored on 9; MIT-BIH: half minutes, labels of none of its patients "
         "learned from; else cross-validated by patient. In brackets the 95 % "
         "bootstrap interval over patients; differences are paired (AUROC and score: above 0 is better; years: below).",

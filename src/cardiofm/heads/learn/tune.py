@@ -2,7 +2,7 @@
 
 What is learned is a change of named weights, saved beside the head; the model's own file stays as it is. A linear
 read-out learns along and is thrown away: the head is fitted afterwards, on what the tuned encoder sees. Where only the
-last blocks learn, what stands before them is computed once for each window.
+last blocks learn, what stands before them is computed once for each window. A label that is NaN is not asked for.
 LoRA: Hu et al., ICLR 2022. Shapes: B windows, C channels, N samples, S token steps, D numbers, L outputs.
 """
 
@@ -57,7 +57,10 @@ class LowRank(nn.Module):
 
 def tuned(model: Model, changed: Mapping[str, NDArray[Any]]) -> Model:
     """The model run by torch with the changed weights in its encoder."""
-    network = _network(model)
+    return replace(model, backend=TorchBackend(_with(_network(model), changed)))
+
+
+def _with(network: CardioFM, changed: Mapping[str, NDArray[Any]]) -> CardioFM:
     weights = dict(network.named_parameters())
     with torch.no_grad():
         for name, array in changed.items():
@@ -69,7 +72,7 @@ def tuned(model: Model, changed: Mapping[str, NDArray[Any]]) -> Model:
                 weights[own].add_(torch.from_numpy(np.array(changed[own + UP])) @ value)
             else:
                 weights[name].copy_(value)
-    return replace(model, backend=TorchBackend(network))
+    return network
 
 
 def tune(
@@ -92,10 +95,28 @@ def tune(
             bags[part[k]].append((windows, goal.y[k]))
     if not bags["train"] or not bags["valid"]:
         raise SignalError("there must be recordings to tune by, found none that can be used; see what was left out")
+    outputs = len(goal.classes) if probe_kind(goal) in ("classes", "multilabel") else 1
+    return by_windows(bags, probe_kind(goal), outputs, how, model, steps, tell, seed)
+
+
+def by_windows(
+    bags: Mapping[str, Bags],
+    kind: probes.Kind,
+    outputs: int,
+    how: str,
+    model: Model,
+    steps: int,
+    tell: Any = print,
+    seed: int = 0,
+    still: Still | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """The same from windows: `bags` has those of the "train" and of the "valid" patients.
+
+    `still`: what is kept of these windows, where another tuning of the same model has asked for them.
+    """
     torch.manual_seed(seed)
     network = _network(model)
     learning = _adapted(network, how)
-    outputs = len(goal.classes) if probe_kind(goal) in ("classes", "multilabel") else 1
     labels = np.asarray([y for _, y in bags["train"]], np.float32)
     mean, unit = (float(labels.mean()), float(labels.std() + 1e-9)) if kind == "regression" else (0.0, 1.0)
     read = nn.Sequential(
@@ -106,8 +127,7 @@ def tune(
     )
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
     rng = np.random.default_rng(seed)
-    still = max(0, len(network.encoder.blocks) - LAST_BLOCKS) if how == "full" else 0
-    ask = _Asked(network, read, probe_kind(goal), mean, unit, still)
+    ask = _Asked(network, read, kind, mean, unit, still or Still(model, how))
     best, least = _changed(network, how), float("inf")
     for step in range(1, steps + 1):
         at = rng.choice(len(bags["train"]), min(BATCH, len(bags["train"])), replace=False)
@@ -132,19 +152,52 @@ def _share(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / (WARM_UP * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
-class _Asked:
-    """The task put to the network: its loss over windows, and over the records of other patients.
+class Still:
+    """The first blocks, which do not learn: the tokens behind them are kept, so that a window runs through them once.
 
-    The first `still` blocks do not learn: the tokens behind them are kept.
+    They are kept by the window's id: whoever asks holds the windows.
     """
 
+    def __init__(self, model: Model, how: str = "full") -> None:
+        depth = int(model.config["encoder"]["depth"])
+        self.blocks = max(0, depth - LAST_BLOCKS) if how == "full" else 0
+        self.kept: dict[int, Tokens] = {}
+
+    def embed(self, encoder: Encoder, windows: list[Window], kind: tuple[int, ...]) -> Tensor:
+        """The embedding `(B, D)` of windows that have the channels `kind`."""
+        if not self.blocks:
+            return encoder.embed(encoder(*_tensors(windows), kind))
+        new = [w for w in windows if id(w) not in self.kept]
+        if new:
+            with torch.no_grad(), torch.autocast("cpu", enabled=False):
+                made = encoder(*_tensors(new), kind, blocks=self.blocks)
+            self.kept |= {id(w): _part(made, slice(k, k + 1)) for k, w in enumerate(new)}
+        return encoder.embed(_behind(encoder, _joined([self.kept[id(w)] for w in windows]), self.blocks))
+
+
+def embeddings(
+    model: Model, changed: Mapping[str, NDArray[Any]], windows: list[Window], still: Still
+) -> NDArray[np.float32]:
+    """What the encoder with the changed weights gives for each window `(W, D)`."""
+    network = _with(_network(model), changed).eval()
+    out = np.zeros((len(windows), network.config.encoder.embedding), np.float32)
+    with torch.inference_mode():
+        for at, kind in kinds(windows):
+            for k in range(0, len(at), BATCH):
+                some = at[k : k + BATCH]
+                out[some] = still.embed(network.encoder, [windows[i] for i in some], kind).numpy()
+    return out
+
+
+class _Asked:
+    """The task put to the network: its loss over windows, and over the records of other patients."""
+
     def __init__(
-        self, network: CardioFM, read: nn.Module, kind: probes.Kind, mean: float, unit: float, still: int
+        self, network: CardioFM, read: nn.Module, kind: probes.Kind, mean: float, unit: float, still: Still
     ) -> None:
         self.network, self.read, self.mean, self.unit, self.still = network, read, mean, unit, still
         self.kind: probes.Kind = kind
         self.autocast = faster_precision(torch.device("cpu")) == "bf16"
-        self.kept: dict[int, Tokens] = {}  # of each window that was asked for, by its id: the bags hold it
 
     def loss(self, windows: list[Window], labels: list[Any]) -> Tensor:
         return loss(self.out(windows), np.asarray(labels), self.kind, self.unit)
@@ -154,21 +207,10 @@ class _Asked:
         order: list[int] = []
         for at, kind in kinds(windows):
             with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
-                rows.append(self._embedded([windows[i] for i in at], kind).float())
+                rows.append(self.still.embed(self.network.encoder, [windows[i] for i in at], kind).float())
             order += at
         out = self.read(torch.cat(rows)[torch.from_numpy(np.argsort(order))])
         return out * self.unit + self.mean if self.kind == "regression" else out
-
-    def _embedded(self, windows: list[Window], kind: tuple[int, ...]) -> Tensor:
-        encoder = self.network.encoder
-        if not self.still:
-            return encoder.embed(encoder(*_tensors(windows), kind))
-        new = [w for w in windows if id(w) not in self.kept]
-        if new:
-            with torch.no_grad(), torch.autocast("cpu", enabled=False):
-                made = encoder(*_tensors(new), kind, blocks=self.still)
-            self.kept |= {id(w): _part(made, slice(k, k + 1)) for k, w in enumerate(new)}
-        return encoder.embed(_behind(encoder, _joined([self.kept[id(w)] for w in windows]), self.still))
 
     def records(self, bags: Bags) -> float:
         """The loss of records, each the mean of its windows."""
