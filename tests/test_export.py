@@ -95,7 +95,9 @@ def test_nothing_is_written_when_a_graph_differs(
     assert real is not wrong
     monkeypatch.setattr(export_module, "_graph", wrong)
     monkeypatch.setattr(export_module, "_attach", attach)
+    told: list[str] = []
     with pytest.raises(CheckpointError, match="must agree with torch"):
-        export(tmp_path)
+        export(tmp_path, told.append)
+    assert [step.split(",")[0] for step in told[:-1]] == list(GRAPHS)
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
     assert set(made) == set(GRAPHS)

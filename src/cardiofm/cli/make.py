@@ -98,7 +98,7 @@ def export(
         real = None
         if int8 and (static or to == "openvino"):
             real = real_windows(folder, data_root) if data_root else _demo_windows(folder)
-        targets.write(folder, to, int8, real)
+        targets.write(folder, to, int8, real, lambda step: typer.echo(f"export: {step}", err=True))
     typer.echo(f"model: {folder}")
 
 

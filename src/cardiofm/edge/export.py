@@ -12,6 +12,7 @@ import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,14 @@ GRAPH_BYTES = 1 << 20  # a graph that is larger holds weights of its own
 _KINDS = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 
 
-def export(folder: Path) -> list[Path]:
+def silent(_step: str) -> None:
+    """Nothing is told."""
+
+
+def export(folder: Path, tell: Callable[[str], None] = silent) -> list[Path]:
     """Write the graphs of a model folder into it, those of its fiducial head too; returns their paths.
+
+    `tell` hears of each step, as they take minutes together.
 
     ONNX Runtime must give what torch gives on 1, 3 and 16 windows with gaps and absent channels; otherwise nothing
     is written and a CheckpointError says what differed.
@@ -62,11 +69,13 @@ def export(folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as draft:
         for name in (WEIGHTS, *((HEAD_WEIGHTS,) if torch_backend.head is not None else ())):
             shutil.copyfile(folder / name, Path(draft) / name)
-        for name, (module, arrays) in jobs.items():
+        for number, (name, (module, arrays)) in enumerate(jobs.items(), 1):
+            tell(f"{name}, {number} of {len(jobs)}")
             proto = _attach(_graph(module, arrays), folder, name)
             onnx.save(as_stored(proto) if name in EMBEDDERS.values() else proto, Path(draft) / name)
         graphs = OnnxBackend(Path(draft), threads=1)
         for batch in (1, 3, 16):
+            tell(f"comparing graphs and torch on {batch} window{'s' * (batch > 1)}")
             _compare(torch_backend, graphs, example_windows(model.config.spec, batch))
         return [(Path(draft) / name).replace(folder / name) for name in jobs]
 

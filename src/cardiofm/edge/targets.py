@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,19 @@ from cardiofm.signals import CheckpointError
 TARGETS = ("onnx", "openvino", "executorch")
 
 
-def write(folder: Path, to: str, int8: bool = False, real: Any = None) -> list[Path]:
+def write(
+    folder: Path, to: str, int8: bool = False, real: Any = None, tell: Callable[[str], None] = print
+) -> list[Path]:
     """Write a target of `TARGETS` into a model folder; returns the paths.
 
     `real`: windows whose ranges eight-bit activations are rounded to, see `quantize`. Nothing is written that differs
-    from torch: a CheckpointError says what was found, or which package is missing.
+    from torch: a CheckpointError says what was found, or which package is missing. `tell` hears of each step.
     """
     if to == "executorch" and int8:
         raise CheckpointError("executorch is written in full precision; leave out --int8")
     try:
+        if to != "onnx":
+            tell(f"what embeds, for {to}{' in eight bits too' * int8}")
         if to == "openvino":
             from cardiofm.edge.openvino import export_openvino
 
@@ -31,8 +36,9 @@ def write(folder: Path, to: str, int8: bool = False, real: Any = None) -> list[P
         raise CheckpointError(f"--to {to} needs {error.name}: pip install 'cardiofm[{to}]'") from error
     from cardiofm.edge.export import export
 
-    paths = export(folder)
+    paths = export(folder, tell)
     if int8:
+        tell("what embeds, in eight bits")
         from cardiofm.edge.quantize import quantize
 
         paths += quantize(folder, real)
