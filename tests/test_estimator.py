@@ -146,4 +146,4 @@ except ModuleNotFoundError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "CardioFMFeatures needs scikit-learn 1.6 or newer: pip install 'scikit-learn>=1.6'"
+    assert done.stdout.strip() == "CardioFMFeatures needs scikit-learn 1.6 or newer: pip install 'cardiofm[sklearn]'"

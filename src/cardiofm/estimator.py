@@ -24,7 +24,7 @@ try:
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ModuleNotFoundError(
-        "CardioFMFeatures needs scikit-learn 1.6 or newer: pip install 'scikit-learn>=1.6'", name="scikit-learn"
+        "CardioFMFeatures needs scikit-learn 1.6 or newer: pip install 'cardiofm[sklearn]'", name="scikit-learn"
     ) from error
 
 POOLINGS = ("mean", "median", "mean+spread")
