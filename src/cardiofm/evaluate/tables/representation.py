@@ -62,7 +62,7 @@ def representation(result: dict[str, Any]) -> list[str]:
         "validation patients: linear, or gradient boosting on hand-crafted numbers; the method of both averages them. "
         "Of alarms the last 10 s before them, boosting on all but MiniRocket, and as hand-crafted numbers those of "
         "`measure/alarm.py`, which CardioFM's fiducial head finds the beats for; of AF those that `measure` tells "
-        "rhythms by. Fine-tuned: the encoder's last blocks learn the task in each fold, averaged with the frozen probe. "
+        "rhythms by. Fine-tuned: the encoder's last blocks learn the task in each fold, averaged with the frozen head. "
         "PTB-XL: trained on folds 1-7, chosen on 8, scored on 9; MIT-BIH: half minutes, labels of none of its patients "
         "learned from; else cross-validated by patient. In brackets the 95 % "
         "bootstrap interval over patients; differences are paired (AUROC and score: above 0 is better; years: below).",
