@@ -105,6 +105,8 @@ def _between(good: NDArray[np.bool_], position: NDArray[np.floating]) -> NDArray
     before = np.floor(position + _ON_GRID).astype(np.int64)
     after = np.ceil(position - _ON_GRID).astype(np.int64)
     inside = (before >= 0) & (after < len(good))
+    if good.all():
+        return inside
     last = len(good) - 1
     return inside & good[np.clip(before, 0, last)] & good[np.clip(after, 0, last)]
 
@@ -140,4 +142,7 @@ def _shift(x: NDArray[np.float32], start: float, n: int) -> NDArray[np.float32]:
 
 
 def _take(x: NDArray[np.float32], first: int, n: int) -> NDArray[np.float32]:
+    """`n` samples from `first` on; beyond its ends x is held."""
+    if 0 <= first <= len(x) - n:
+        return x[first : first + n]
     return x[np.clip(np.arange(first, first + n), 0, len(x) - 1)]
