@@ -14,7 +14,6 @@ from cardiofm import pipeline, simulate
 from cardiofm.data.windows import cut
 from cardiofm.evaluate import cached, cohorts, tasks, tuned
 from cardiofm.evaluate.cohorts import Cohort
-from cardiofm.heads.learn.attention import loss
 from cardiofm.heads.learn.tune import Still, _Asked, _network, _tensors, embeddings
 from cardiofm.pipeline import Model
 from cardiofm.signals import SignalError
@@ -39,13 +38,6 @@ def test_kept_tokens_give_what_the_whole_encoder_gives(model: Model) -> None:
             np.testing.assert_allclose(found.numpy(), whole[some].numpy(), atol=2e-2)
     assert len(still.kept) == 4
     np.testing.assert_allclose(embeddings(model, {}, windows, still), whole.numpy(), atol=2e-2)
-
-
-def test_a_label_that_is_not_known_is_not_asked_for() -> None:
-    out = torch.tensor([[0.3, -2.0], [1.0, 9.0]])
-    known = loss(out[:, :1], np.array([[1.0], [0.0]]), "multilabel")
-    some = loss(out, np.array([[1.0, np.nan], [0.0, np.nan]]), "multilabel")
-    assert float(some) == pytest.approx(float(known))
 
 
 def task_of(cohort: Cohort, name: str) -> tasks.Task:

@@ -12,23 +12,23 @@ from cardiofm.data import catalog
 from cardiofm.evaluate import cached
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors.extractor import source
-from cardiofm.measure import atria, beats, irregular
-from cardiofm.measure.band import clean
-from cardiofm.measure.rhythms import WAYS, numbers
+from cardiofm.heads.look import NAMES, rhythm_numbers
+from cardiofm.measure import atria, beats, irregular, rhythms
 
 NAME = "rhythm"
-MEANING = f"{len(WAYS['ecg'])} numbers of intervals and atria of the whole recording, those that `measure` tells AF by"
+MEANING = (
+    f"{len(NAMES['rhythm'])} numbers of intervals and atria, of all of a recording: those that `measure` tells AF by"
+)
 
 
 def of_recordings(cohort: Cohort, data_root: Path, cache: Path) -> NDArray[np.float64]:
     """`measure.rhythms.numbers` of every recording `(R, F)`, each kept by itself: an interrupted run goes on."""
-    code = " ".join(source(module.__file__, alone=True) for module in (atria, beats, irregular))
+    code = " ".join(source(module.__file__, alone=True) for module in (atria, beats, irregular, rhythms))
 
     def measured(entry: catalog.Entry) -> NDArray[np.float64]:
         ecg = catalog.load(entry, data_root).ecg
         assert ecg is not None
-        x, good = clean(ecg.values, ecg.fs_hz, None)
-        return numbers(beats.r_peaks(x, ecg.fs_hz, good), x, ecg.fs_hz, good)
+        return rhythm_numbers(ecg)
 
     return np.stack(
         [

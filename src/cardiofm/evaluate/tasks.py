@@ -1,13 +1,13 @@
 """What a frozen probe is asked: truth, rows, folds and metrics of each task, and the methods' scores on these folds.
 
-Shapes: R rows (records), D features, L labels, K folds, Q questions.
+Shapes: R rows (records), D features, L labels, K folds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,6 @@ class Task:
     crafted: str = "hand-crafted"  # the numbers that join the embedding
     trees: bool = True  # boosting is tried too
     tuned: bool = False  # the encoder is tuned to it, too
-    questions: NDArray[np.float64] | None = None  # that it is tuned to (R, Q), if not to y; NaN: not known
 
     @property
     def parts(self) -> list[list[str]]:
@@ -162,7 +161,7 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
         _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part, tuned=True),
         *_statements(cohort, part),
         _task(cohort, "abnormal", "binary", labelled, np.asarray(truth[:, 1:].any(1)), two, part=part),
-        *_people(cohort, part=part),
+        *(replace(task, tuned=task.name == "sex") for task in _people(cohort, part=part)),
     ]
 
 

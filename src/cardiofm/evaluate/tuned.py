@@ -58,11 +58,10 @@ def _fold(
     still: tune.Still,
 ) -> NDArray[np.float32]:
     """The embedding of every window `(W, D)` by the encoder tuned in one fold."""
-    asked = task.y if task.questions is None else task.questions
     shown = {name: np.flatnonzero(part == name) for name in ("train", "valid")}
     for name, rows in shown.items():
-        y = np.asarray(asked[rows], np.float64).reshape(len(rows), -1)
-        if not len(rows) or (np.nanmin(y, axis=0) == np.nanmax(y, axis=0)).any():
+        y = np.asarray(task.y[rows], np.float64).reshape(len(rows), -1)
+        if not len(rows) or (y.min(axis=0) == y.max(axis=0)).any():
             raise SignalError(
                 f"records to tune by ({name}) must show both labels of {task.dataset} {task.name}, found one kind in "
                 f"{len(rows)}; take more records"
@@ -73,17 +72,16 @@ def _fold(
 
     def make() -> NDArray[np.float32]:
         bags: dict[str, tune.Bags] = {
-            name: [([cohort.windows[i] for i in of_record[task.rows[k]]], asked[k]) for k in rows]
+            name: [([cohort.windows[i] for i in of_record[task.rows[k]]], task.y[k]) for k in rows]
             for name, rows in shown.items()
         }
-        kind = task.kind if task.questions is None else "multilabel"
-        outputs = 1 if asked.ndim == 1 else asked.shape[1]
-        changed = tune.by_windows(bags, kind, outputs, "full", model, steps, still=still)
+        outputs = 1 if task.y.ndim == 1 else task.y.shape[1]
+        changed = tune.by_windows(bags, task.kind, outputs, "full", model, steps, still=still)
         return tune.embeddings(model, changed, cohort.windows, still)
 
     digest = hashlib.sha256(f"tuned {sha256} {source(tune.__file__, alone=True)} {steps}".encode())
     for name, rows in shown.items():
         records = [cohort.entries[task.rows[k]].record for k in rows]
-        digest.update(f"{name} {records} {asked.dtype} {asked.shape}".encode() + asked[rows].tobytes())
+        digest.update(f"{name} {records} {task.y.dtype} {task.y.shape}".encode() + task.y[rows].tobytes())
     digest.update(f"{len(cohort.windows)} {[e.record for e in cohort.entries]}".encode())
     return cached.array(cache, f"tuned {digest.hexdigest()}", make)

@@ -6,7 +6,7 @@ Shapes: W windows, D numbers of an embedding, F hand-crafted numbers, C channels
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.data.usable import kinds, stacked, usable
-from cardiofm.measure import alarm, features
+from cardiofm.measure import alarm, beats, features, rhythms
+from cardiofm.measure.band import clean
 from cardiofm.model.checkpoint import WEIGHTS
 from cardiofm.pipeline import Model
-from cardiofm.signals import MODALITIES, CheckpointError, Record, SignalError, Window
+from cardiofm.signals import MODALITIES, CheckpointError, Record, Signal, SignalError, Window
 
-NAMES = {"windows": features.NAMES, "end": alarm.NAMES}
+NAMES = {"windows": features.NAMES, "end": alarm.NAMES, "rhythm": rhythms.WAYS["ecg"]}
 _BATCH = 16
 
 
@@ -32,7 +33,7 @@ class View:
     uses: tuple[str, ...] = MODALITIES  # another channel is left aside, as it was never there when the head was made
     needs: tuple[str, ...] = ()  # without these the head says nothing
     last_s: float | None = None  # only the last seconds
-    numbers: str = "windows"  # hand-crafted ones of each window, or of the "end": the last seconds before an alarm
+    numbers: str = "windows"  # hand-crafted: of each, of the "end" (seconds before an alarm) or of the "rhythm"
     types: tuple[str, ...] = ()  # of which a person or the monitor may tell one, as that of an alarm
 
     def __post_init__(self) -> None:
@@ -101,10 +102,10 @@ def look(record: Record, model: Model, view: View | None = None, told: str | Non
     view = view or View()
     typed = view.typed(told)
     record = view.of(record)
-    end = alarm.numbers(record, model.gather(record), record.end_s) if view.numbers == "end" else None
+    numbers_of = _numbers(record, model, view)
     parts: list[tuple[NDArray, ...]] = []
     for some in _batches(usable(record, model.spec, None)):
-        crafted = np.stack([_crafted(w, model.spec.fs_hz) if end is None else end.astype(np.float32) for w in some])
+        crafted = np.stack([numbers_of(w).astype(np.float32) for w in some])
         crafted = np.concatenate([crafted, np.tile(typed, (len(some), 1))], axis=1)
         known = np.array([w.valid.any(0).mean() for w in some], np.float32)
         quality, present = np.stack([w.quality for w in some]), np.stack([w.valid.any(-1) for w in some])
@@ -112,8 +113,33 @@ def look(record: Record, model: Model, view: View | None = None, told: str | Non
     return Seen(record.name, *(np.concatenate(one) for one in zip(*parts, strict=True)))
 
 
-def _crafted(window: Window, fs_hz: float) -> NDArray[np.floating]:
-    return features.features(window.values, window.valid, window.in_mv, fs_hz)
+def _numbers(record: Record, model: Model, view: View) -> Callable[[Window], NDArray[np.floating]]:
+    """What gives the hand-crafted numbers `(F,)` that belong to a window of the record."""
+    if view.numbers == "end":
+        end = alarm.numbers(record, model.gather(record), record.end_s)
+        return lambda _: end
+    if view.numbers == "rhythm":
+        return _of_rhythm(record)
+    return lambda w: features.features(w.values, w.valid, w.in_mv, model.spec.fs_hz)
+
+
+def _of_rhythm(record: Record) -> Callable[[Window], NDArray[np.floating]]:
+    """The numbers of the rhythm of the record, or of the half minute in which the window begins where it is long."""
+    length_s = record.duration_s if record.duration_s <= rhythms.LONGEST_S else rhythms.LONGEST_S / 2
+
+    @lru_cache(maxsize=1)
+    def of_stretch(number: int) -> NDArray[np.floating]:
+        start_s = record.start_s + number * length_s
+        ecg = None if record.ecg is None else record.ecg.crop(start_s, start_s + length_s)
+        return np.full(len(NAMES["rhythm"]), np.nan) if ecg is None else rhythm_numbers(ecg)
+
+    return lambda w: of_stretch(int((w.start_s - record.start_s) // length_s))
+
+
+def rhythm_numbers(ecg: Signal) -> NDArray[np.float64]:
+    """What `measure` tells rhythms by, of all of an ECG at once, R peaks by the classical detector `(F,)`."""
+    x, good = clean(ecg.values, ecg.fs_hz, None)
+    return rhythms.numbers(beats.r_peaks(x, ecg.fs_hz, good), x, ecg.fs_hz, good)
 
 
 def embedded(windows: Sequence[Window], model: Model) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     for one in SHIPPED:
         head = heads.load(args.heads / one.plan.name)
         key = one.dataset, head.about.view
-        tested = [e for e in examples(one.dataset, args.data_root, args.limit)[0] if e.split == "test"]
+        tested = [e for e in examples(one.dataset, args.data_root, args.limit) if e.split == "test"]
         if key not in seen:  # what several heads look at is read once
             seen[key] = gather(tested, head.fitting(model), head.about.view, args.cache)
         label = {e.record: one.label(e) for e in catalog.entries(one.dataset, args.data_root)}

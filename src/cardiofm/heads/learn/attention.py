@@ -79,14 +79,13 @@ def attention(data: Data, kind: probes.Kind, start: Linear, seed: int = 0) -> At
 
 
 def loss(out_BL: Tensor, y: NDArray[Any], kind: probes.Kind, unit: float = 1.0) -> Tensor:
-    """Mean log loss of log-odds, or mean squared error in units of `unit`; of several labels a NaN is left out."""
+    """Mean log loss of log-odds, or mean squared error in units of `unit`."""
     if kind == "classes":
         return F.cross_entropy(out_BL, torch.from_numpy(np.asarray(y, np.int64)))
     truth = torch.from_numpy(np.asarray(y, np.float32)).reshape(out_BL.shape)
     if kind == "regression":
         return (((out_BL - truth) / unit) ** 2).mean()
-    known = torch.isfinite(truth)
-    return F.binary_cross_entropy_with_logits(out_BL[known], truth[known])
+    return F.binary_cross_entropy_with_logits(out_BL, truth)
 
 
 def _valid(

@@ -16,13 +16,18 @@ import numpy as np
 
 from cardiofm.heads.labels import Example
 from cardiofm.heads.look import Seen, View, encoder_hash, look
-from cardiofm.measure import alarm, band, beats, features, rhythm, shape, unusual
+from cardiofm.measure import alarm, atria, band, beats, features, irregular, rhythm, rhythms, shape, unusual
 from cardiofm.pipeline import Model
 from cardiofm.signals import SignalError
 
 Tell = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cardiofm"
+_CODE = {  # of the numbers
+    "windows": (features, beats, rhythm, shape),
+    "end": (alarm, unusual),
+    "rhythm": (beats, rhythm, rhythms, irregular, atria),
+}
 _ARRAYS = ("embedding", "crafted", "known", "quality", "present")
 
 
@@ -74,8 +79,7 @@ def _kept(path: Path, examples: Sequence[Example]) -> tuple[list[Example], list[
 
 def _key(examples: Sequence[Example], model: Model, view: View | None) -> str:
     """Of what the numbers depend on: weights, what runs them, the code of the numbers, view, and the recordings."""
-    own = (alarm, unusual) if view is not None and view.numbers == "end" else (features, beats, rhythm, shape)
-    sources = (Path(str(module.__file__)) for module in (*own, band))
+    sources = (Path(str(module.__file__)) for module in (*_CODE["windows" if view is None else view.numbers], band))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
     what = [
         encoder_hash(model),

@@ -32,8 +32,9 @@ from cardiofm.measure.alarm import LOOK_S
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import Record
 
-MOST = 3000  # recordings of a dataset: all but of challenge-2017
+MOST = 6000  # recordings of a dataset: all
 ALARMS = ("Asystole", "Bradycardia", "Tachycardia", "Ventricular_Flutter_Fib", "Ventricular_Tachycardia")
+OF_THE_RHYTHM = View(numbers="rhythm")
 BEFORE_THE_ALARM = View(last_s=LOOK_S, numbers="end", types=ALARMS)
 MISSED = 5  # what a true alarm that is missed costs, in false ones: PhysioNet/CinC 2015
 _FOLDS = {8: "valid", 9: "test"}  # of ptb-xl; 1 to 7 train, 10 is sealed
@@ -62,7 +63,9 @@ SHIPPED = (
     ),
     Shipped(
         "challenge-2017",
-        Plan("af", "classification", "atrial fibrillation", classes=("not AF", "AF"), threshold="f1"),
+        Plan(
+            "af", "classification", "atrial fibrillation", classes=("not AF", "AF"), threshold="f1", view=OF_THE_RHYTHM
+        ),
         lambda e: "AF" if e.labels["rhythm"] == "A" else "not AF",
     ),
     Shipped(
@@ -78,22 +81,21 @@ SHIPPED = (
 )  # fmt: skip
 
 
-def examples(dataset: str, data_root: Path, limit: int | None = None) -> tuple[list[Example], View]:
-    """Recordings of a dataset that heads may see, the first by the hash of their names, and how they are looked at."""
+def examples(dataset: str, data_root: Path, limit: int | None = None) -> list[Example]:
+    """Recordings of a dataset that heads may see, the first by the hash of their names."""
     found = [e for e in catalog.entries(dataset, data_root) if e.labels.get("strat_fold") != _SEALED]
     found = sorted(found, key=lambda e: hashlib.sha256(f"{e.dataset} {e.record}".encode()).digest())[:limit]
-    view = BEFORE_THE_ALARM if dataset == "challenge-2015" else View()
     return [
         Example(e.record, partial(_read, e, data_root), "", e.patient, _split(e), e.labels.get("alarm")) for e in found
-    ], view
+    ]
 
 
 def release(
     one: Shipped, model: Model, data_root: Path, out: Path, cache: Path | None = None, limit: int | None = None
 ) -> Head:
     """One head, in the form that the validation patients like best, written to a folder of its name in `out`."""
-    found, view = examples(one.dataset, data_root, limit)
-    good, seen = gather(found, model, view, cache)
+    view = one.plan.view
+    good, seen = gather(examples(one.dataset, data_root, limit), model, view, cache)
     label = {e.record: one.label(e) for e in catalog.entries(one.dataset, data_root)}
     rows = [k for k, e in enumerate(good) if label[e.name] is not None]
     labelled = [replace(good[k], label=str(label[good[k].name])) for k in rows]
