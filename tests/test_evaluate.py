@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from cardiofm.data.windows import window_at
 from cardiofm.evaluate import floors, metrics
 from cardiofm.evaluate.bootstrap import difference, interval
 from cardiofm.evaluate.drawing import draw, through_codes
+from cardiofm.evaluate.extractors.extractor import source
 from cardiofm.evaluate.sample import pieces, summary
 from cardiofm.measure.fit import fit
 from cardiofm.signals import InputSpec, Record, Signal
@@ -147,3 +149,18 @@ def _same(drawn_CN, record: Record) -> None:
     assert record.ecg is not None
     assert record.ppg is not None
     np.testing.assert_allclose(drawn_CN, [record.ecg.values, record.ppg.values], rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_kept_goes_by_the_code_that_is_imported(tmp_path: Path) -> None:
+    room = tmp_path / "measure"
+    room.mkdir()
+    (room / "one.py").write_text("from cardiofm.measure.two import f\n")
+    (room / "two.py").write_text("from cardiofm.measure import three\n")
+    for name in ("three", "four"):
+        (room / f"{name}.py").write_text("x = 1\n")
+    before = source(str(room / "one.py"))
+    (room / "four.py").write_text("x = 2\n")
+    assert source(str(room / "one.py")) == before
+    (room / "three.py").write_text("x = 2\n")
+    assert source(str(room / "one.py")) != before
+    assert source(str(room / "one.py"), alone=True) == source(str(room / "one.py"), alone=True) != before

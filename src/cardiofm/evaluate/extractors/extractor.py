@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable
@@ -58,10 +59,24 @@ def hashed(value: Any) -> str:
 
 
 def source(path: str | None, alone: bool = False) -> str:
-    """Hash of a module's file, or of all beside it: what it computes may change with them."""
+    """Hash of a module's file, or of those beside it too that it imports: what it computes may change with them."""
     assert path is not None
-    files = [Path(path)] if alone else sorted(Path(path).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    files = {Path(path)} if alone else _imported(Path(path), set())
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+def _imported(file: Path, known: set[Path]) -> set[Path]:
+    """The file and the modules of its folder that it imports, directly or through each other."""
+    known.add(file)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            home, _, last = node.module.rpartition(".")
+            within = node.module.endswith(f".{file.parent.name}")
+            names = [one.name for one in node.names] if within else [last] if home.endswith(file.parent.name) else []
+            for beside in (file.with_name(f"{name}.py") for name in names):
+                if beside.is_file() and beside not in known:
+                    _imported(beside, known)
+    return known
 
 
 def peer_key(name: str, weights: Path | None, file: str) -> str:
