@@ -17,6 +17,7 @@ _TASKS = {  # (set, task) → the metric that is shown, and in which words
     ("challenge-2015", "alarm, type known"): ("AUROC", "the same, type of alarm known, AUROC"),
     ("challenge-2015", "alarm, type known "): ("challenge score", "the same, challenge score"),
     ("challenge-2017", "AF"): ("AUROC", "AF in hand-held ECG, AUROC"),
+    ("challenge-2017", "AF "): ("F1 (AF)", "the same, F1"),
     ("mitdb", "AF, learned elsewhere"): ("AUROC", "the same heads on MIT-BIH, AUROC"),
     ("ptb-xl", "age"): ("MAE, years", "PTB-XL, age, error in years"),
     ("ptb-xl", "sex"): ("AUROC", "PTB-XL, sex, AUROC"),
