@@ -148,6 +148,15 @@ def test_noise_lowers_confidence_then_refuses() -> None:
     assert said <= {"noise", "estimates disagree", "no T wave seen", "cut by an edge"}
 
 
+def test_a_qt_is_as_sure_as_those_around_it() -> None:
+    s = pair(seconds=120)
+    early, late = (measured(s.record, truth(s), error_s=e, smoothed=False) for e in (0.004, 0.012))
+    assert np.unique(early.confidence["t_end_s"]).size > 100  # each T end has its own …
+    spread = [np.nanstd(np.where(m.values["qt_ms"] > 0, m.confidence["qt_ms"], np.nan)) for m in (early, late)]
+    own = [np.nanstd(np.where(m.values["t_end_s"] > 0, m.confidence["t_end_s"], np.nan)) for m in (early, late)]
+    assert all(a < 0.8 * b for a, b in zip(spread, own, strict=True))  # … and its QT what they have in common
+
+
 def test_smoothing_helps_where_beats_are_unsure() -> None:
     s = pair(seconds=180, heart_rate_bpm=75)
     events = truth(s)

@@ -68,6 +68,14 @@ def test_paced_beats_are_found_and_their_waves_are_given_only_where_seen(model: 
         assert m.summary["rhythm"]["label"] != "af"
 
 
+def test_a_strange_beat_is_one_where_a_beat_is_missing(model: Model, data_root: Path) -> None:
+    m = model.measure(recording(data_root, "mitdb", "208", 530, 570))  # ventricular and fusion beats among others
+    r_s = beats_within(data_root, "208", 530, 570)
+    at = rows_at(m, r_s)
+    assert (m.confidence["r_peak_s"][at] < 0.5).any()  # by itself it would be doubtful
+    assert invented(m, r_s) == 0
+
+
 def test_qt_of_paced_beats_that_were_marked_by_hand(model: Model, data_root: Path) -> None:
     by_hand = marked(data_root, "qtdb", "sel102")
     near = slice(0, 12)

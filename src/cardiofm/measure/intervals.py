@@ -1,8 +1,8 @@
 """Located beats to the table of beats: points in s, intervals in ms, each with its confidence, or the reason why not.
 
 An interval is judged by its own error, and given only where its points are; but PAT is smoothed, and beats can give
-together what one alone could not. QT is not: its errors are a person's rather than a beat's, and its stated errors say
-more unsmoothed.
+together what one alone could not. QT is not: its errors are a person's rather than a beat's, and so its expected error
+and disagreement are those of the beats around.
 Shapes: B rows, one per beat.
 """
 
@@ -22,8 +22,8 @@ from cardiofm.measure.locate import ECG_EVENTS, PPG_EVENTS, Points
 from cardiofm.measure.rows import CODE, Rows
 from cardiofm.signals import MEASURES
 
-P_AROUND_S = 15.0  # on both sides of a beat; where fewer than this share of the beats there has a P wave …
-P_LEAST = 0.4  # … what looks like one is fibrillation or noise
+AROUND_S = 15.0  # on both sides of a beat: what its P wave and the error of its QT are judged with
+P_LEAST = 0.4  # where fewer than this share of the beats there has a P wave, what looks like one is no atrium's
 ABSENT = 0.25  # a P or T wave whose presence and chance stay below this was not there
 _MERGE_S = 0.02  # a T wave may overlap the next P by this much
 _GAP_S = 0.1  # an interval with more unknown signal inside may hide a beat
@@ -80,6 +80,8 @@ def seen_intervals(points: dict[str, Seen], found: Gathered, rows: Rows, smoothe
     """RR, PR, QRS, QT and PAT of every beat."""
     rr = _rr(points["r_peak"], found, rows)
     out = {"rr": rr} | {name: _between(points[first], points[last]) for name, (first, last) in _ENDS.items()}
+    t_chance = np.minimum(out["qt"].chance, points["t_peak"].chance)  # a T wave that is seen ill has an end that is
+    out["qt"] = _as_around(replace(out["qt"], chance=t_chance), points["r_peak"].value_s)
     out["pat"] = _between(points["r_peak"], points["ppg_foot"])
     if smoothed:
         rr_s = np.where(rr.why == 0, rr.value_s, np.nan)
@@ -110,7 +112,9 @@ def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: 
 
 
 def _judged(seen: Seen, name: str, sure: NDArray[np.float32], calibration: Calibration) -> Seen:
-    """With the reason why an unsure value is not given."""
+    """With the reason why an unsure value is not given; which R peaks are given `rows` has said."""
+    if name == "r_peak":
+        return seen
     unsure = sure < calibration.given_from(name)
     at_odds = seen.apart_s > np.maximum(TOLERANCE_S[name], 1.2 * seen.sd_s)
     return seen.but(unsure & at_odds, "estimates disagree").but(unsure, "noise")
@@ -141,7 +145,7 @@ def _accompanied(points: dict[str, Seen]) -> None:
     if not len(own):
         return
     told = ~np.isin(why[own], [CODE["cut by an edge"], CODE["no signal"]])
-    first, stop = (np.searchsorted(r_s[own], r_s[own] + side * P_AROUND_S) for side in (-1, 1))
+    first, stop = (np.searchsorted(r_s[own], r_s[own] + side * AROUND_S) for side in (-1, 1))
     seen, asked = (np.append(0, np.cumsum(x)) for x in (told & (why[own] == 0), told))
     lonely = np.zeros(len(r_s), bool)
     lonely[own] = seen[stop] - seen[first] < P_LEAST * (asked[stop] - asked[first])
@@ -192,6 +196,17 @@ def _rr(r: Seen, found: Gathered, rows: Rows) -> Seen:
     gap = (last - first) - found.known[0].between_s(first, last) > _GAP_S
     doubtful = np.searchsorted(rows.doubtful_s, first) < np.searchsorted(rows.doubtful_s, last)
     return rr.but(gap, "no signal").but(doubtful, "noise")
+
+
+def _as_around(seen: Seen, at_s: Floats) -> Seen:
+    """With the median expected error and disagreement of the beats within `AROUND_S` that have a value."""
+    own = np.flatnonzero(np.isfinite(at_s) & (seen.why == 0))
+    first, stop = (np.searchsorted(at_s[own], at_s[own] + side * AROUND_S) for side in (-1, 1))
+    usual = [seen.sd_s.copy(), seen.apart_s.copy()]
+    for part in usual:
+        each = part[own]
+        part[own] = [np.median(each[a:b]) for a, b in zip(first, stop, strict=True)]
+    return replace(seen, sd_s=usual[0], apart_s=usual[1])
 
 
 def _shifted(why: Codes) -> Codes:

@@ -1,7 +1,8 @@
 """Which beats a record has: R peaks that are sure enough, each with its pulse, and pulses whose R peak was not seen.
 
 Noise makes a top that looks like a beat now and then, a heart makes nothing else: tops are given where their company is
-beyond doubt that of beats, and less certain ones where such a stretch is near.
+beyond doubt that of beats, and less certain ones where such a stretch is near. What looks strange there where a beat is
+missing is a strange beat, such as a ventricular one.
 
 Shapes: B rows, one per beat.
 """
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.measure.band import Bools, Floats
-from cardiofm.measure.company import around, company, evenness, within
+from cardiofm.measure.company import COMPANY_S, around, company, evenness, within
 from cardiofm.measure.confidence import Calibration, features
 from cardiofm.measure.dicrotic import dicrotic
 from cardiofm.measure.gather import Gathered, Known
@@ -28,6 +29,9 @@ _DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be 
 _CLEAR, _EVEN = 5.0, 0.7  # a foot without R peak: log odds, or share of even intervals around; motion has neither
 _OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
 _AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around, where a heart is known to beat
+_FILLS_FROM = 0.1  # confidence of a top that may be the beat that is missing …
+_HOLE = 1.4  # … in an interval so many times the usual one, …
+_CLEAR_S = 0.25  # … and so far from the beats on both sides
 _AROUND_S = 0.15  # of an expected foot: signal must be known here, or it is no wonder that there is none
 
 
@@ -63,10 +67,12 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     foot = np.where(dicrotic(found.ppg), 0, foot)
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
     odds = calibration.heart_odds("ppg", company(found.ppg, "ppg"))
-    heart_r = sure_r & (calibration.heart_odds("ecg", company(found.ecg, "ecg")) >= 0)
+    among_beats = calibration.heart_odds("ecg", company(found.ecg, "ecg")) >= 0
+    heart_r = sure_r & among_beats
     heart_foot = (foot >= calibration.given_from("ppg_foot")) & (odds >= 0)
     heart_s = np.sort(np.concatenate([r_s[heart_r], foot_s[heart_foot]]))
     sure_r &= heart_r | ((around(r_s, r_sure) >= _AMONG_R) & within(r_s, heart_s))
+    sure_r |= missing(r_s, sure_r, np.where(among_beats & ~found.ecg.cut[:, R], r_sure, 0))
     beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)  # of an R peak, no other company needed
     foot = np.where(heart_foot | ((around(foot_s, foot) >= _AMONG_FEET) & within(foot_s, heart_s)), foot, 0)
     match, sure_pair = paired(r_s[beat], foot_s[pulse])
@@ -89,6 +95,26 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
         r_s[~sure_r & (r_sure >= _DOUBTFUL * calibration.given_from("r_peak"))],
         sure_pair,
     )
+
+
+def missing(at_s: Floats, given: Bools, sure: NDArray[np.floating]) -> Bools:
+    """Which of the ascending tops that are not `given` are beats because one is missing there, `(n,)`.
+
+    >>> at_s, given = np.array([0.0, 1.0, 1.5, 2.0, 2.6, 3.0, 4.0, 4.8, 6.0]), np.ones(9, bool)
+    >>> given[[2, 4, 7]] = False  # two amid usual intervals, one amid an interval of two
+    >>> missing(at_s, given, np.full(9, 0.3)).nonzero()[0].tolist()
+    [7]
+    """
+    out, own, beat_s = given.copy(), np.flatnonzero(given), at_s[given]
+    interval_s, middle_s = np.diff(beat_s), (beat_s[1:] + beat_s[:-1]) / 2
+    candidates = np.flatnonzero(~given & (sure >= _FILLS_FROM))
+    for k in candidates[np.argsort(-sure[candidates], kind="stable")]:
+        last = int(np.searchsorted(own, k)) - 1
+        near = slice(*np.searchsorted(middle_s, (at_s[k] - COMPANY_S, at_s[k] + COMPANY_S)))
+        beside = slice(*np.searchsorted(at_s, (at_s[k] - _CLEAR_S, at_s[k] + _CLEAR_S)))
+        if 0 <= last < len(interval_s) and not out[beside].any() and near.start < near.stop:
+            out[k] = interval_s[last] >= _HOLE * np.median(interval_s[near])
+    return out & ~given
 
 
 def _interp(at: Floats, known_at: Floats, value: Floats) -> Floats:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from cardiofm.measure.company import COMPANY_S, HEART_S
 from cardiofm.measure.confidence import Calibration
 from cardiofm.measure.gather import HOP_S, Gathered, Gatherer, Known
-from cardiofm.measure.intervals import P_AROUND_S, Table, beat_table
+from cardiofm.measure.intervals import AROUND_S as JUDGED_WITH_S
+from cardiofm.measure.intervals import Table, beat_table
 from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
 from cardiofm.measure.rows import rows
 from cardiofm.signals import MEASURES, REASONS, HeadOutputs
 
-AROUND_S = HEART_S + COMPANY_S + P_AROUND_S + 1.0  # on both sides: what decides whether a beat, or its P, is one
+AROUND_S = HEART_S + 2 * COMPANY_S + JUDGED_WITH_S + 1.0  # on both sides: what decides whether a beat, or its P, is one
 AT_ONCE_S = 30.0  # of final beats are judged together
 LIVE_S = 120.0  # of points that provisional beats are judged with
 APART_S = 0.2  # two beats are not closer
