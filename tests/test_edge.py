@@ -15,19 +15,21 @@ from typer.testing import CliRunner
 
 import cardiofm
 from cardiofm.cli import app
+from cardiofm.data.catalog import Entry
 from cardiofm.edge import quantize as quantize_module
 from cardiofm.edge.calibration import real_windows, windows_of
 from cardiofm.edge.export import example_windows
 from cardiofm.edge.quantize import quantize
 from cardiofm.edge.runtime import EMBEDDERS, INT8_WEIGHTS, OnnxBackend, int8_name
+from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.edge import others, process
 from cardiofm.evaluate.edge.benchmark import BASE, ORT, TINY, aims, ratio
 from cardiofm.evaluate.edge.operations import cost
-from cardiofm.evaluate.edge.quality import _apart
+from cardiofm.evaluate.edge.quality import _apart, probed
 from cardiofm.evaluate.tables.edge import edge
 from cardiofm.model.backend import Embed
 from cardiofm.model.cardiofm import CardioFM
-from cardiofm.signals import CheckpointError, SignalError
+from cardiofm.signals import CheckpointError, SignalError, Window
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -151,6 +153,29 @@ def test_intervals_are_compared_beat_by_beat() -> None:
     assert _apart([a], [b], "qt_ms") == {"qt_beats": 2, "qt_within": 0.5, "qt_largest_ms": 5.0, "qt_lone": 2}
 
 
+def test_the_probe_is_the_projects_own(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    known = {"scp_codes": [], "age": 50.0, "sex": "F"}
+    folds = [{"strat_fold": 1 + k % 9, "superclasses": [("NORM", "MI")[k // 2 % 2]]} for k in range(200)]
+    entries = [
+        Entry("ptb-xl", str(k), Path(), str(k // 2), "train", known | fold, pretrain=True)
+        for k, fold in enumerate(folds)
+    ]
+    sick = np.array([e.labels["superclasses"] == ["MI"] for e in entries])
+    windows = [Window(0.0, *(np.zeros((2, 1), bool),) * 2, np.ones(2, bool), np.ones(2)) for _ in entries]
+    cohort = Cohort("ptb-xl", entries, windows, np.arange(len(entries)), 3)
+    told = (sick + draw.normal(size=len(sick)))[:, None]
+    kinds = {("base", "fp32"): told, ("base", "int8"): draw.normal(size=told.shape), ("the mean", ""): 0 * told}
+    rows, (change,) = probed(cohort, kinds, tmp_path)
+    full, eight, mean = (row["value"] for row in rows)
+    assert full > 0.6
+    assert mean == 0.5
+    assert change["value"] == pytest.approx(eight - full, abs=1e-3)
+    assert change["low"] < change["value"] < change["high"]
+    assert rows[0]["refused"] == 3
+    assert rows[0]["windows"] == sum(k % 9 == 8 for k in range(200))
+
+
 def made_up() -> dict:
     """A result of two rounds in which base takes twice its limit and all else is as fast as it."""
     names = [("embed", BASE, p) for p in ("fp32", "int8", "int8 static")] + [("embed", TINY, "fp32")]
@@ -183,6 +208,8 @@ def test_the_table_holds_every_aim_and_row() -> None:
         for w in ("qt", "pat")
         for k, v in (("beats", 80), ("within", 0.975), ("largest_ms", 4.2), ("lone", 1))
     }
+    auroc = {"model": "base", "precision": "bf16", "value": 0.9312, "low": 0.9, "high": 0.95}
+    auroc |= {"patients": 120, "windows": 130, "refused": 2}
     process_row = {"model": BASE, "backend": "onnx-int8", "what": "embed", "peak_mib": 118.2, "processor_s": 0.51}
     result = {
         "limits": {"gflop_per_s": 250.1}, "rounds": 3, "hardware": "a core", "aims": made_up()["aims"],
@@ -190,8 +217,10 @@ def test_the_table_holds_every_aim_and_row() -> None:
         "rows": [timing | {"ms": 250.0, "low": 240.0, "high": 260.0, "times_base": 8.1}],
         "others_million_parameters": {"ECG-FM-sized": 90.37}, "cosine": {}, "absent": ["executorch"],
         "processes": [process_row | {"wall_s": 0.6, "times_empty": 3.4}],
-        "quality": [{"model": "base", "precision": "bf16", "auroc": 0.9312, "least_cosine": 0.99913} | wave,
-                    {"model": "tiny", "precision": "fp32", "auroc": 0.9, "least_cosine": 1.0}],
+        "quality": [auroc | {"least_cosine": 0.99913} | wave,
+                    auroc | {"model": "tiny", "precision": "fp32", "value": 0.9, "low": None, "least_cosine": 1.0},
+                    auroc | {"model": "the mean", "precision": "", "value": 0.5, "low": 0.5, "high": 0.5}],
+        "differences": [auroc | {"value": -0.0012, "low": -0.0031, "high": 0.0007}],
         "model": {"name": "base", "sha256": "0" * 64, "step": 3}, "command": "python benchmarks/edge.py",
     }  # fmt: skip
     text = "\n".join(edge(result))
@@ -200,8 +229,11 @@ def test_the_table_holds_every_aim_and_row() -> None:
         "| tiny, times as fast as base | at least 10 | 1 | **missed** |",
         "| encoder | ECG-FM-sized (90.4 M) | fp32 | ONNX Runtime | 250.0 (240.0, 260.0) | 8.10 |",
         "| base int8 embed | 118 | 0.51 | 3.4 |",
-        "| base | bf16 | 0.931 | 0.99913 | 97.5 % of 80; 1 lost or new | 4.2 | 97.5 % of 80; 1 lost or new | 4.2 |",
-        "| tiny | fp32 | 0.900 | 1.00000 | – | – | – | – |",
+        "130 recordings of 120 patients, 2 windows refused",
+        "| base | bf16 | 0.931 [0.900, 0.950] | -0.0012 [-0.0031, 0.0007] | 0.99913 | 97.5 % "
+        "of 80; 1 lost or new | 4.2 | 97.5 % of 80; 1 lost or new | 4.2 |",
+        "| tiny | fp32 | 0.900 | – | 1.00000 | – | – | – | – |",
+        "| the mean | – | 0.500 [0.500, 0.500] | – | – | – | – | – | – |",
         "Not installed where this was run: executorch.",
     ):
         assert part in text

@@ -72,6 +72,20 @@ def test_new_values_in_the_same_places_need_no_new_graphs(micro_graphs: Path, tm
     np.testing.assert_allclose(graph.encode(*windows).embedding, truth.encode(*windows).embedding, rtol=1e-3, atol=1e-4)
 
 
+def test_what_embeds_is_written_in_few_operators(micro: Path, micro_graphs: Path) -> None:
+    """And agrees with torch: `export` compared it, tests/test_runtime.py does again."""
+    blocks = CardioFM.load(micro).config.encoder.depth
+    for present, name in EMBEDDERS.items():
+        plain, fused = (
+            [node.op_type for node in onnx.load(micro_graphs / n, load_external_data=False).graph.node]
+            for n in (ENCODERS[present], name)
+        )
+        assert fused.count("MultiHeadAttention") == blocks * (4 if len(present) == 2 else 1)
+        assert "Softmax" not in fused
+        assert plain.count("Softmax") >= fused.count("MultiHeadAttention")
+        assert len(fused) < 0.7 * len(plain)
+
+
 def test_nothing_is_written_when_a_graph_differs(
     micro: Path, micro_graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

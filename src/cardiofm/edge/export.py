@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from onnxscript import optimizer
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cardiofm.edge.fused import fused
 from cardiofm.edge.runtime import DECODE, DRAW, EMBEDDERS, ENCODERS, LAYOUT, MEASURERS, OnnxBackend, layout
 from cardiofm.model.backend import Decode, Draw, Embed, Encode, TorchBackend
 from cardiofm.model.cardiofm import CardioFM
@@ -71,8 +73,10 @@ def export(folder: Path, tell: Callable[[str], None] = silent) -> list[Path]:
             shutil.copyfile(folder / name, Path(draft) / name)
         for number, (name, (module, arrays)) in enumerate(jobs.items(), 1):
             tell(f"{name}, {number} of {len(jobs)}")
-            proto = _attach(_graph(module, arrays), folder, name)
-            onnx.save(as_stored(proto) if name in EMBEDDERS.values() else proto, Path(draft) / name)
+            embeds = name in EMBEDDERS.values()
+            with fused() if embeds else nullcontext():
+                proto = _attach(_graph(module, arrays), folder, name)
+            onnx.save(as_stored(proto) if embeds else proto, Path(draft) / name)
         graphs = OnnxBackend(Path(draft), threads=1)
         for batch in (1, 3, 16):
             tell(f"comparing graphs and torch on {batch} window{'s' * (batch > 1)}")
@@ -157,7 +161,8 @@ def as_stored(proto: onnx.ModelProto) -> onnx.ModelProto:
     kept = [node for node in graph.node if used & set(node.output)]
     del graph.node[:]
     graph.node.extend(kept)
-    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    if not any(opset.domain == "com.microsoft" for opset in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     return proto
 
 

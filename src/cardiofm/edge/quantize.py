@@ -92,6 +92,7 @@ def _rounded(path: Path, draft: Path, width: int, seen: Windows | None) -> onnx.
     logging.root.setLevel(logging.ERROR)  # it asks for a preparation that changes nothing here
     rounded = draft / "rounded.onnx"
     how = {"per_channel": True, "weight_type": QuantType.QInt8, "nodes_to_quantize": blocks}
+    how["extra_options"] = {"DefaultTensorType": TensorProto.FLOAT}  # ONNX cannot infer what others' operators give
     if seen is None:
         quantize_dynamic(proto, rounded, **how)
     else:

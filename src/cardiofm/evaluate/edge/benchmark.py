@@ -26,9 +26,9 @@ from cardiofm.edge import targets
 from cardiofm.edge.calibration import real_windows
 from cardiofm.edge.quantize import quantize
 from cardiofm.edge.runtime import EMBEDDERS, int8_name, source_hash
-from cardiofm.evaluate import run
+from cardiofm.evaluate import cached, run
 from cardiofm.evaluate.edge import process, speed
-from cardiofm.evaluate.edge.quality import quality
+from cardiofm.evaluate.edge.quality import quality, read
 from cardiofm.evaluate.sample import Piece, summary
 from cardiofm.evaluate.timing import Key
 from cardiofm.pipeline import Model, load
@@ -48,6 +48,7 @@ def parser() -> ArgumentParser:
         "--quality", action=BooleanOptionalAction, default=True, help="what fewer bits take away, minutes"
     )
     made.add_argument("--probe-records", type=int, default=1200, help="records of ptb-xl (default: %(default)s)")
+    cached.add_argument(made)
     made.add_argument("--beats-records", type=int, default=12, help="records of bidmc (default: %(default)s)")
     made.add_argument("--tiny", default=TINY, help="the smaller model's name or folder (default: tiny)")
     made.add_argument("--prepared", type=Path, help="folder for what is exported, kept from run to run")
@@ -69,17 +70,22 @@ def main(args: Namespace) -> None:
         jobs = [(BASE, "onnx", "embed"), (BASE, "onnx", "measure"), (BASE, "onnx-int8", "embed")]
         jobs += [(TINY, "onnx", "embed"), (TINY, "onnx-int8", "embed")]
         started = process.processes(record, folders, jobs, max(3, args.limit - 2))
-        lost = quality(models, args.data_root, args.probe_records, args.beats_records) if args.quality else []
+        lost, differences, probe = [], [], []
+        if args.quality:
+            known = read(models[BASE, "fp32"], args.data_root, args.probe_records, args.beats_records)
+            probe = known[0].pieces()
+            lost, differences = quality(models, *known, args.cache)
         cost = {name: speed.costs(models[name, "fp32"]) for name in (BASE, TINY)}
     installed = round(process.installed_mb(), 1)
     limit = _limits(times, cost)
     used = [Piece("bidmc", str(record.patient), record.name, w) for w in cut(record, models[BASE, "fp32"].spec)]
     result = run.save(
-        args.out / "edge.json", "edge", _rows(times), args.model, summary(used),
+        args.out / "edge.json", "edge", _rows(times), args.model, summary([*used, *probe]),
         rounds=args.limit, clock="processor time of the process, one thread", record=entry,
         aims=aims(times, started, installed, limit), limits=limit, processes=started, installed_mb=installed,
         costs={n: {k: vars(c) for k, c in one.items()} for n, one in cost.items()},
         others_million_parameters=millions, absent=absent, cosine=cosine, quality=lost,
+        differences=differences,
     )  # fmt: skip
     show(result)
 
@@ -101,11 +107,13 @@ def _models(folders: dict[str, Path]) -> dict[tuple[str, str], Model]:
 
 def prepared(home: Path, base: str, tiny: str, data_root: Path) -> dict[str, Path]:
     """Copies of the models in `home` with their eight-bit graphs, and base for OpenVINO and ExecuTorch where these are
-    installed. What is there already, of the same weights, is left as it is."""
+    installed. What is there already, of the same weights and graphs, is left as it is."""
     folders = {name: home / name for name in (BASE, TINY, STATIC)}
     for name, model in ((BASE, base), (TINY, tiny), (STATIC, base)):
         source, folder = run.model_folder(model), folders[name]
-        if not (folder / int8_name(EMBEDDERS[0, 1])).is_file() or source_hash(folder) != source_hash(source):
+        graph = EMBEDDERS[0, 1]
+        same = (folder / int8_name(graph)).is_file() and source_hash(folder) == source_hash(source)
+        if not same or (folder / graph).read_bytes() != (source / graph).read_bytes():
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(source, folder)
             quantize(folder, real_windows(folder, data_root) if name == STATIC else None)
@@ -206,5 +214,5 @@ def show(result: dict[str, Any]) -> None:
     console.print(table)
     for one in result["aims"]:
         console.print(f"{'met' if one['met'] else 'MISSED':7}{one['aim']}: {one['found']:g} ({one['wanted']})")
-    for one in (*result["processes"], *result["quality"]):
+    for one in (*result["processes"], *result["quality"], *result["differences"]):
         console.print(one)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,11 @@ def processes(record: Record, folders: dict[str, Path], jobs: list[Job], rounds:
 def _run(command: list[str]) -> tuple[float, float, float]:
     """Processor seconds, seconds on the wall and peak MiB of one process on one thread."""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    start_s, before = time.perf_counter(), os.times()
+    start_s, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | one
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    wall_s, after = time.perf_counter() - start_s, os.times()
-    used_s = after.children_user + after.children_system - before.children_user - before.children_system
+    wall_s, after = time.perf_counter() - start_s, getrusage(RUSAGE_CHILDREN)
+    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return used_s, wall_s, json.loads(done.stdout)
 
 
