@@ -29,7 +29,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room i
 # The ground floor is one; the counts of a prior are made by the codec that leans on them.
 SAME_FLOOR = {("signals", "config"), ("config", "signals"), ("train", "codec")}
 FORBIDDEN = {("pipeline", "train"), ("web", "train"), ("terminal", "train")}  # lower, and yet not theirs to know
-EXPORTS = tuple(f"edge/{name}.py" for name in ("export", "quantize", "openvino", "executorch"))
+EXPORTS = tuple(f"edge/{name}.py" for name in ("export", "fused", "quantize", "openvino", "executorch"))
 NEEDS_TORCH = ("model/", "train/", *EXPORTS, "heads/learn/", "evaluate/", "cluster/")
 BASE = [p for p in MODULES if not str(p.relative_to(SOURCE)).startswith(NEEDS_TORCH)]  # the base install
 TORCH = {"torch", "lightning", "huggingface_hub", "onnx", "onnxscript", "tensorboard"}

@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -27,10 +28,6 @@ from cardiofm.data.hide import Hidden, Hide
 from cardiofm.data.usable import MIN_S as MIN_S
 from cardiofm.data.usable import NothingKnown, batches, kinds, stacked, usable
 from cardiofm.measure.confidence import Calibration
-from cardiofm.measure.fit import fit
-from cardiofm.measure.gather import HOP_S, Gathered, Gatherer
-from cardiofm.measure.rhythms import Rhythms, rhythm_of
-from cardiofm.measure.whole import measurement
 from cardiofm.model.checkpoint import HEAD, read_config
 from cardiofm.model.encoded import Backend, Encoded, depths, shares
 from cardiofm.signals import (
@@ -46,6 +43,8 @@ from cardiofm.signals import (
 
 if TYPE_CHECKING:
     from cardiofm.codec.recording import Codec
+    from cardiofm.measure.gather import Gathered
+    from cardiofm.measure.rhythms import Rhythms
     from cardiofm.redraw import Drawn, Redrawing
 
 OVERLAP_S = 1.0  # of reconstructed windows, rounded up to whole tokens
@@ -79,9 +78,7 @@ def load(name_or_folder: str | Path = "base", backend: str | None = None, thread
         from cardiofm.edge.runtime import OnnxBackend
 
         run = OnnxBackend(folder, threads, int8=backend == "onnx-int8")
-    rhythms = Rhythms.load(weights.HERE) if (weights.HERE / "rhythm.json").is_file() else None
-    spec = from_dict(InputSpec, config["spec"])
-    return Model(config["name"], spec, config, run, calibration(folder), rhythms, folder)
+    return Model(config["name"], from_dict(InputSpec, config["spec"]), config, run, calibration(folder), folder)
 
 
 def calibration(folder: Path) -> Calibration:
@@ -121,7 +118,6 @@ class Model:
     config: dict[str, Any]
     backend: Backend
     calibration: Calibration = field(default_factory=Calibration)
-    rhythms: Rhythms | None = None  # None: no rhythm is told
     folder: Path | None = None  # where it was loaded from
 
     @overload
@@ -194,6 +190,7 @@ class Model:
 
     def analyze(self, record: Record, bits_per_second: float = 256.0, batch: int = 16) -> Analysis:
         """The reconstruction from codes of `bits_per_second` a channel, its errors, and the embedding, in one pass."""
+        from cardiofm.measure.fit import fit
         from cardiofm.redraw import Redrawing
 
         hidden = Hidden.of(None, record)
@@ -235,12 +232,16 @@ class Model:
         which nothing can be measured gives no rows, and its summary says why. Raises CheckpointError for a model
         without a fiducial head, SignalError for a record of less than 1 s.
         """
+        from cardiofm.measure import rhythms, whole  # with their trees: nothing that embeds waits for them
+
         found = self.gather(record, batch)
-        told = None if self.rhythms is None else rhythm_of(self.rhythms, record)
-        return measurement(record, found, self.spec.window_s, self.calibration, smoothed=smoothed, rhythm_of=told)
+        told = None if self._rhythms is None else rhythms.rhythm_of(self._rhythms, record)
+        return whole.measurement(record, found, self.spec.window_s, self.calibration, smoothed=smoothed, rhythm_of=told)
 
     def gather(self, record: Record, batch: int = 16) -> Gathered:
         """The points of every beat of a record with their expected errors, before anything is judged."""
+        from cardiofm.measure.gather import HOP_S, Gatherer
+
         gatherer, windows = Gatherer(HOP_S), usable(record, self.spec, HOP_S)
         with contextlib.suppress(NothingKnown):
             while some := [window for window, _ in islice(windows, batch)]:
@@ -266,6 +267,12 @@ class Model:
         from cardiofm.codec.recording import Codec  # with its wavelets: nothing that embeds or measures waits for it
 
         return Codec.of(self.name, self.folder, self.spec, self.backend)
+
+    @cached_property
+    def _rhythms(self) -> Rhythms | None:  # None: no rhythm is told
+        from cardiofm.measure.rhythms import Rhythms
+
+        return Rhythms.load(weights.HERE) if (weights.HERE / "rhythm.json").is_file() else None
 
     @property
     def _bits_per_code(self) -> float:
@@ -324,8 +331,7 @@ class Model:
             elif denoise:
                 drawn_BCN = draw_cleaned(self.backend, code, *stacked(windows), self.spec.fs_hz)
             else:
-                x_BCN, visible_BCN, _ = stacked(windows)
-                drawn_BCN = draw_hidden(self.backend, code, x_BCN, visible_BCN, self.spec.fs_hz)
+                drawn_BCN = draw_hidden(self.backend, code, *stacked(windows)[:2], self.spec.fs_hz)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
                 offset_C, scale_C = made.unit(window, whole, one)
