@@ -2,7 +2,7 @@
 
 What is learned is a change of named weights, saved beside the head; the model's own file stays as it is. A linear
 read-out learns along and is thrown away: the head is fitted afterwards, on what the tuned encoder sees. Where only the
-last blocks learn, what stands before them is computed once for each window. A label that is NaN is not asked for.
+last blocks learn, what stands before them is computed once for each window.
 LoRA: Hu et al., ICLR 2022. Shapes: B windows, C channels, N samples, S token steps, D numbers, L outputs.
 """
 
