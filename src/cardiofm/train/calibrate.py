@@ -40,6 +40,7 @@ PAIRS = 60  # segments of the validation split
 EMPTY = 120  # windows with nothing in them
 LEAST_DB = 0.0  # noisier recordings do not teach what beats keep company with
 SAME_S = 0.15  # a beat this far from the truth's is that beat
+LEAST = {"qt": 0.0}  # its confidence is a person's rather than a beat's: it is given where its points are
 INTERVALS = {"pr": ("p_onset", "qrs_onset"), "qrs": ("qrs_onset", "qrs_offset"), "qt": ("qrs_onset", "t_end")}
 
 
@@ -84,7 +85,7 @@ def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -
         take = annotated.nothing(spec, draw, store.noise)
         _add(found, backends[0], take, take.values, spec)
     made = fit_calibration(
-        {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}
+        {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}, LEAST
     )
     heart = hearts(made, lambda r: _gathered(backends[0], r, spec), found.beats, store.noise, spec)
     return with_pat(replace(made, heart=heart), pairs)
