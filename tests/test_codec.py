@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,16 +23,22 @@ from cardiofm.codec.tokens import DEEPER, Blocks
 from cardiofm.data.converter import Steps, converter
 from cardiofm.data.simulate import simulate
 from cardiofm.pipeline import Model, load
-from cardiofm.signals import CheckpointError, Record, SignalError
+from cardiofm.signals import MODALITIES, CheckpointError, Record, SignalError
 from cardiofm.train.prior import untrained
+from cardiofm.train.retouch import Net, save
 
 
 @pytest.fixture(scope="module")
 def folder(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small network with a prior that knows nothing yet."""
+    """The small network with a prior that knows nothing yet, and networks at random that retouch."""
     where = tmp_path_factory.mktemp("codec") / "micro"
     shutil.copytree(micro, where)
     prior.save(where, untrained(where))
+    for seed, modality in enumerate(MODALITIES):
+        torch.manual_seed(seed)
+        net = Net()
+        torch.nn.init.normal_(net.out.weight, std=0.02)
+        save(where, modality, net, {})
     return where
 
 
@@ -200,7 +207,8 @@ def test_whole_chunks_of_other_bytes_are_an_error_or_a_record(model: Model, data
     """The check sum is right, and what it sums was never written."""
     codec = model.codec()
     channels = {"ecg": Channel("II", "mV", 250.0, 0.0), "ppg": Channel("P", "NU", 125.0, 0.3)}
-    about = Header("micro", codec.prior.model, codec.spec, 0.0, channels)
+    assert codec.retouch is not None
+    about = Header("micro", codec.prior.model, codec.spec, 0.0, channels, retouch=codec.retouch.fingerprint)
     with contextlib.suppress(SignalError):
         made = codec.decode(about.bytes() + Chunk(0, windows, data).bytes())
         for modality in made.present:
@@ -229,7 +237,7 @@ def test_every_byte_of_a_small_file_is_guarded(model: Model, short_chunks: None)
 def test_another_model_says_so(model: Model, record: Record) -> None:
     data = model.encode(record.crop(0, 10), 64.0)
     codec = model.codec()
-    other = Codec(codec.name, codec.spec, replace(codec.prior, model="ff" * 16), codec.backend)
+    other = Codec(codec.name, codec.spec, replace(codec.prior, model="ff" * 16), codec.backend, codec.retouch)
     with pytest.raises(CheckpointError, match="must be decoded by the model that coded it"):
         other.decode(data)
 

@@ -17,7 +17,11 @@ def encode(
     file: Annotated[Path, typer.Argument(help="One recording.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .cfm file.")],
     bps: Annotated[
-        float | None, typer.Option(metavar="BITS/S", help="Of each channel, all bytes of the chunks. [default: 256]")
+        float | None,
+        typer.Option(
+            metavar="BITS/S",
+            help="Of each channel, all bytes of the chunks; from 400 on --lossless is often smaller. [default: 256]",
+        ),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Every sample comes back bit for bit.")] = False,
     append: Annotated[bool, typer.Option("--append", help="Go on where the output ends: the recording grew.")] = False,

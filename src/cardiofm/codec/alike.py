@@ -23,18 +23,25 @@ OWN = 0.01  # what a stretch itself counts, so that where nothing is alike it st
 _AT_ONCE = 128
 
 
-def blended(drawn_N: NDArray[np.float64], choice: int) -> NDArray[np.float64]:
-    """The drawing with its average blended in."""
+def blended(
+    drawn_N: NDArray[np.float64], choice: int, average: list[NDArray[np.float64]] | None = None
+) -> NDArray[np.float64]:
+    """The drawing with its average blended in; `average` where `averages` are at hand."""
     share, soft = CHOICES[choice]
-    return drawn_N if share == 0 else drawn_N + share * (averages(drawn_N)[soft] - drawn_N)
+    if share == 0:
+        return drawn_N
+    return drawn_N + share * ((averages(drawn_N) if average is None else average)[soft] - drawn_N)
 
 
 def best(
-    drawn_N: NDArray[np.float64], true_N: NDArray[np.float64], known_N: NDArray[np.bool_]
+    drawn_N: NDArray[np.float64],
+    true_N: NDArray[np.float64],
+    known_N: NDArray[np.bool_],
+    average: list[NDArray[np.float64]] | None = None,
 ) -> tuple[int, NDArray[np.float64]]:
     """The choice that brings a drawing nearest to the signal, and that drawing."""
-    average = averages(drawn_N)
-    made = [drawn_N + share * (average[soft] - drawn_N) if share else drawn_N for share, soft in CHOICES]
+    average = averages(drawn_N) if average is None else average
+    made = [blended(drawn_N, choice, average) for choice in range(len(CHOICES))]
     choice = int(np.argmin([((true_N - one_N)[known_N] ** 2).sum() for one_N in made]))
     return choice, made[choice]
 

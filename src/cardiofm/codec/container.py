@@ -43,10 +43,13 @@ class Header:
     start_s: float  # record time of window 0
     channels: dict[str, Channel]  # by modality
     lossless: bool = False
+    retouch: str = ""  # fingerprint of the networks that retouch what codes draw; "" in a file without
 
     def bytes(self) -> bytes:
         """The header as it stands in the file."""
         about = asdict(self) | {"spec": asdict(self.spec)}
+        if not self.retouch:  # a reader that knows nothing of it can read the file
+            del about["retouch"]
         text = json.dumps(about, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
         return _closed(MAGIC + varint(len(text)) + text)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.codec import alike, exact, wavelet
+from cardiofm.codec import alike, exact, retouch, wavelet
 from cardiofm.codec.arithmetic import NUMBER, STEPS, Bits, Coder, number
 from cardiofm.codec.past import OCTAVE
 from cardiofm.codec.prior import CLASSES, Tables
@@ -26,7 +26,7 @@ SIDE = 7 * NUMBER  # contexts
 SIGNAL, LEFT = 0, 1  # what the classical layer carries
 _ON_GRID = 1e-4  # of a sample: closer than this two grids are the same
 _MOST = 1 << 28  # of any mean
-_ALIKE = np.ones(len(alike.CHOICES))
+_ALIKE, _GAINS = np.ones(len(alike.CHOICES)), np.ones(len(retouch.GAINS))
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Layers:
     step: int = 0
     rate: int = 0  # which of `wavelet.RATES` the bands' counts start from
     alike: tuple[int, int] = (0, 0)  # of `alike.CHOICES`, of what codes draw, and of that with the bands
+    gain: int = 0  # of `retouch.GAINS`, at last
     exact_n: NDArray[np.float32] | None = None
 
     @property
@@ -109,8 +110,10 @@ class Given(Layers):
     price_class: int = 0
 
 
-def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: Given | None) -> Layers:
-    """Write a channel, or read it."""
+def layers(
+    coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: Given | None, retouched: bool = False
+) -> Layers:
+    """Write a channel, or read it; `retouched`: the file says how far what codes draw is retouched."""
     side = Bits(tables.side)
     count = clock.count(spec) - number(
         coder, side, COUNT, 0 if given is None else clock.count(spec) - len(given.known_n)
@@ -138,6 +141,8 @@ def layers(coder: Coder, tables: Tables, clock: Clock, spec: InputSpec, given: G
     if coder.step(STEPS // 2, int(given is not None and any(given.alike))):
         ways = (-1, -1) if given is None else given.alike
         out.alike = (coder.symbol(_ALIKE, ways[0]), coder.symbol(_ALIKE, ways[1]))
+    if retouched and out.codes is not None:
+        out.gain = coder.symbol(_GAINS, -1 if given is None else given.gain)
     if coder.step(STEPS // 2, int(given is not None and given.exact_n is not None)):
         values = None if given is None or given.exact_n is None else given.exact_n[known_n]
         out.exact_n = np.full(count, np.nan, np.float32)

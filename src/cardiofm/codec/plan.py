@@ -19,6 +19,7 @@ from cardiofm.codec.arithmetic import Counter
 from cardiofm.codec.layers import LEFT, MEAN, SIGNAL, Clock, Codes, Given, Layers, layers
 from cardiofm.codec.past import BASIS, OCTAVE
 from cardiofm.codec.prior import CLASSES, UNIT, Tables
+from cardiofm.codec.retouch import Stages
 from cardiofm.data.usable import MIN_S
 from cardiofm.data.windows import flat, window_at
 from cardiofm.model.encoded import Backend
@@ -31,6 +32,7 @@ TRIES = 6  # of the price of a bit
 FILLED = 0.97  # of a budget: near enough
 START = (2.0, 38.0)  # octaves of price at so many bit/s
 COARSE = 2 * OCTAVE  # steps of the classical layer to an octave
+ALIKE_BITS = 8  # of saying how what looks alike is blended in, and how far it is retouched
 FAINT = 1e-6  # of its mean: a spread below this is rounding
 NOISE = 0.7  # of a window's energy: a drawing that leaves more shows what is not there
 
@@ -152,26 +154,34 @@ def codes_at(piece: Piece, budget: float, spec: InputSpec) -> tuple[Given, Layer
 
 
 def _codes_at(piece: Piece, budget: float, spec: InputSpec) -> tuple[Given, Layers, float] | None:
-    rate = budget / max(piece.seconds, 1.0)
-    octave, best = START[0] - 2.05 * math.log2(max(rate, 1.0) / START[1]) - 3.0, None
+    octave, best = first_price(budget / max(piece.seconds, 1.0)), None
     low, high = -14.0, 10.0
     for _ in range(TRIES):
         octave = min(max(octave, low), high)
-        counter = Counter()
-        klass = min(max(round(-octave) + 2, 0), CLASSES - 1)
-        given = replace(piece.given, price=2.0**octave * UNIT * UNIT, price_class=klass)
-        stored = layers(counter, piece.tables, piece.clock, spec, given)
-        if counter.bits <= budget:
-            if best is None or counter.bits > best[2]:
-                best = given, stored, counter.bits
+        found = codes_for(piece, octave, spec)
+        if found[2] <= budget:
+            if best is None or found[2] > best[2]:
+                best = found
             high = octave
-            if counter.bits >= FILLED * budget:
+            if found[2] >= FILLED * budget:
                 break
         else:
             low = octave
-        step = 2.05 * math.log2(counter.bits / (0.993 * budget))
+        step = 2.05 * math.log2(found[2] / (0.993 * budget))
         octave = octave + step if low < octave + step < high else (low + high) / 2
     return best
+
+
+def first_price(bits_per_second: float) -> float:
+    """The price of a bit, in octaves, at which codes usually take about so many bit/s."""
+    return START[0] - 2.05 * math.log2(max(bits_per_second, 1.0) / START[1]) - 3.0
+
+
+def codes_for(piece: Piece, octave: float, spec: InputSpec) -> tuple[Given, Layers, float]:
+    """The codes that pay at a price of a bit, what is stored with them, and the bits of all that."""
+    counter, klass = Counter(), min(max(round(-octave) + 2, 0), CLASSES - 1)
+    given = replace(piece.given, price=2.0**octave * UNIT * UNIT, price_class=klass)
+    return given, layers(counter, piece.tables, piece.clock, spec, given), counter.bits
 
 
 def drawn(
@@ -219,19 +229,39 @@ def with_bands(
     return replace(given, bands=bands, step=step, rate=rate), made_N
 
 
-def calmer(piece: Piece, given: Given, drawn_N: NDArray[np.float64], last: bool) -> tuple[Given, NDArray[np.float64]]:
-    """The same with what looks alike blended in as far as it helps: before the classical layer, or at last."""
-    choice, drawn_N = alike.best(drawn_N, piece.signal_N, piece.known_N)
-    ways = (given.alike[0], choice) if last else (choice, given.alike[1])
-    return replace(given, alike=ways), drawn_N
+def finished(
+    piece: Piece, given: Given, stored: Layers | None, drawn_N: NDArray[np.float64], left: float, calm: bool
+) -> tuple[Given, Stages]:
+    """The same with all that is stored beside codes in `left` bits, and how the drawing comes about.
+
+    With `calm` what looks alike is blended in as far as it helps: before the classical layer, and after it.
+    """
+    codes, calm_N = None if stored is None else stored.codes, drawn_N
+    if calm and given.price is not None:
+        choice, calm_N = alike.best(drawn_N, piece.signal_N, piece.known_N)
+        given = replace(given, alike=(choice, 0))
+    given, whole_N = with_bands(piece, given, calm_N, left - ALIKE_BITS)
+    average, last_N = alike.averages(whole_N) if calm else [], whole_N
+    if calm and given.bands is not None:
+        choice, last_N = alike.best(whole_N, piece.signal_N, piece.known_N, average)
+        given = replace(given, alike=(given.alike[0], choice))
+    plain_N = np.zeros(len(drawn_N)) if codes is None else codes.plain
+    return given, Stages(plain_N, drawn_N, calm_N, whole_N, average, last_N, piece.known_N, _log_step(given))
 
 
-def made(one: Layers, drawn_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The whole drawing of a channel from that of its codes, in the chunk's spread about its mean."""
-    before_N = alike.blended(drawn_N, one.alike[0])
+def stages(one: Layers, drawn_N: NDArray[np.float64], known_N: NDArray[np.bool_]) -> Stages:
+    """How the drawing of a channel comes about from that of its codes, in the chunk's spread about its mean."""
+    whole_N = calm_N = alike.blended(drawn_N, one.alike[0])
     if one.bands is not None:
-        before_N = before_N + wavelet.waveform(one.bands, 2.0 ** (one.step / COARSE), len(drawn_N))
-    return alike.blended(before_N, one.alike[1])
+        whole_N = calm_N + wavelet.waveform(one.bands, 2.0 ** (one.step / COARSE), len(drawn_N))
+    average = alike.averages(whole_N) if one.alike[1] or one.gain else []
+    last_N = alike.blended(whole_N, one.alike[1], average)
+    plain_N = np.zeros(len(drawn_N)) if one.codes is None else one.codes.plain
+    return Stages(plain_N, drawn_N, calm_N, whole_N, average, last_N, known_N, _log_step(one))
+
+
+def _log_step(one: Layers) -> float | None:
+    return None if one.bands is None else one.step / COARSE
 
 
 def without_noise(piece: Piece, drawn_N: NDArray[np.float64], spec: InputSpec) -> Piece | None:

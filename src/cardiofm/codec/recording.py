@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.codec import container, plan
+from cardiofm.codec import container, plan, retouch
 from cardiofm.codec.arithmetic import STEPS, Reader, Writer
 from cardiofm.codec.container import Channel, Chunk, Header
 from cardiofm.codec.layers import Clock, Given, Layers, layers
 from cardiofm.codec.prior import Prior, load
+from cardiofm.codec.retouch import Retouch
 from cardiofm.data.join import Joiner
 from cardiofm.data.usable import MIN_S
 from cardiofm.model.encoded import Backend
@@ -26,7 +27,6 @@ from cardiofm.signals import MODALITIES, CheckpointError, InputSpec, Record, Sig
 WINDOWS = 6  # of a chunk
 FRAME_BITS = 8 * 13  # of a chunk that are not its channels'
 TRIALS = 4  # at a chunk's size
-ALIKE_BITS = 6  # of saying how what looks alike is blended in
 MARGIN_S = 2.0  # of chunks read beyond a stretch that is asked for
 Layered = tuple[Layers | None, Layers | None]
 
@@ -39,6 +39,7 @@ class Codec:
     spec: InputSpec
     prior: Prior
     backend: Backend
+    retouch: Retouch | None = None
     codes: bool = True  # False: the classical layer alone, as a floor
 
     @staticmethod
@@ -46,7 +47,7 @@ class Codec:
         """The codec of a loaded model. Raises CheckpointError where its folder has no prior."""
         if folder is None:
             raise CheckpointError("a model must come from a folder to store recordings; load it with cardiofm.load")
-        return Codec(name, spec, load(folder), backend)
+        return Codec(name, spec, load(folder), backend, retouch.load(folder))
 
     def encode(
         self, record: Record, bits_per_second: float = 256.0, lossless: bool = False, after: bytes = b""
@@ -66,7 +67,7 @@ class Codec:
             )
         about, first = self._header(record, lossless), 0
         if after:
-            first = self._end(about, after)
+            about, first = self._end(about, after)
         else:
             yield about.bytes()
         total = math.ceil(record.duration_s / self.spec.window_s - 1e-6)
@@ -101,13 +102,15 @@ class Codec:
         joins = {m: _Join(about, m, self.spec, chosen) for m in about.channels}
         for chunk in chosen:
             both = self.layers(about, chunk)
-            drawn_CN = self._drawn(both, chunk)
+            drawn_CN = self._drawn(about, both, chunk)
             for modality, join in joins.items():
                 c = MODALITIES.index(modality)
                 if (one := both[c]) is not None:
                     join.add(chunk, one, drawn_CN[c])
         made = {m: signal for m, join in joins.items() if (signal := join.finish()) is not None}
         notes = ["decoded bit for bit" if about.lossless else f"decoded from codes of the model {about.model!r}"]
+        if about.retouch and self._touch(about) is None:
+            notes.append(f"not retouched: the {retouch.FILE} that it was coded with is not this model's")
         if lost_s > 0:
             notes.append(f"{lost_s:g} s of the file are damaged and left out")
         if cut:
@@ -127,7 +130,7 @@ class Codec:
         if not any(pieces):
             return None
         if about.lossless:
-            return Chunk(first, windows, _written(pieces, [p and p.given for p in pieces], self.spec))
+            return Chunk(first, windows, _written(pieces, [p and p.given for p in pieces], self.spec, False))
         seconds = sum(p.seconds for p in pieces if p)
         target = bits_per_second * seconds
         rates = plan.code_rates(bits_per_second) if self.codes else (0.0,)
@@ -136,7 +139,7 @@ class Codec:
         for trial in range(TRIALS):
             budgets = [scale * (target - FRAME_BITS) * p.seconds / max(seconds, 1e-9) if p else 0.0 for p in pieces]
             given, chosen = self._best(pieces, budgets, windows, chosen)
-            made = Chunk(first, windows, _written(pieces, given, self.spec))
+            made = Chunk(first, windows, _written(pieces, given, self.spec, bool(about.retouch)))
             size = 8 * len(made.bytes())
             if size <= target + 8 or trial == TRIALS - 1:
                 return made
@@ -151,12 +154,12 @@ class Codec:
                 if modality not in about.channels:
                     raise SignalError(f"a chunk must hold channels of its header, found {modality}; encode it again")
                 clock = self._clock(about, modality, chunk.first, chunk.windows)
-                out.append(layers(reader, self.prior.tables[c], clock, self.spec, None))
+                out.append(layers(reader, self.prior.tables[c], clock, self.spec, None, bool(about.retouch)))
             else:
                 out.append(None)
         return out[0], out[1]
 
-    def _drawn(self, both: Layered, chunk: Chunk) -> NDArray[np.float64]:
+    def _drawn(self, about: Header, both: Layered, chunk: Chunk) -> NDArray[np.float64]:
         """The grid samples `(C, N)` in the channels' units."""
         if all(one is None or one.exact_n is not None for one in both):
             return np.zeros((2, chunk.windows * self.spec.samples))
@@ -164,7 +167,11 @@ class Codec:
         drawn_CN = plan.drawn(self.backend, (codes[0], codes[1]), chunk.windows, self.spec, self._levels)
         for c, one in enumerate(both):
             if one is not None:
-                drawn_CN[c] = plan.made(one, drawn_CN[c]) * one.scale + one.offset
+                known_N = self._clock(about, MODALITIES[c], chunk.first, chunk.windows).known(one.known_n, self.spec)
+                made = plan.stages(one, drawn_CN[c], known_N)
+                touch = self._touch(about)
+                made_N = made.last if touch is None else touch.drawn(MODALITIES[c], made, one.gain)
+                drawn_CN[c] = made_N * one.scale + one.offset
         return drawn_CN
 
     def _best(
@@ -194,7 +201,8 @@ class Codec:
                 drawn_CN = self._of_codes([t[1] if t else None for t in tried], windows)
             for c, (p, t) in enumerate(zip(pieces, tried, strict=True)):
                 if p and t:
-                    given, made_N = self._made(p, t[0], drawn_CN[c], budgets[c] - t[2] if share < 1 else 0.0)
+                    left = budgets[c] - t[2] if share < 1 else 0.0
+                    given, made_N = self._made(c, p, t[0], t[1], drawn_CN[c], left)
                     error = float(((made_N - p.signal_N) ** 2)[p.known_N].sum())
                     if best[c] is None or error < best[c][0]:  # pyright: ignore[reportOptionalSubscript]
                         best[c] = error, share, given, t[1]
@@ -204,21 +212,20 @@ class Codec:
             drawn_CN = self._of_codes([b[3] if b else None for b in best], windows)
             for c, (p, b) in enumerate(zip(pieces, best, strict=True)):
                 if p and b and b[2].price is not None:
-                    bare = replace(b[2], bands=None, alike=(0, 0))
+                    bare = replace(b[2], bands=None, alike=(0, 0), gain=0)
                     left = budgets[c] - plan.bits(p, bare, self.spec) if b[1] < 1 else 0.0
-                    out[c] = self._made(p, bare, drawn_CN[c], left)[0]
+                    out[c] = self._made(c, p, bare, b[3], drawn_CN[c], left)[0]
         return out, list(chosen)
 
     def _made(
-        self, piece: plan.Piece, given: Given, drawn_N: NDArray[np.float64], left: float
+        self, c: int, piece: plan.Piece, given: Given, stored: Layers | None, drawn_N: NDArray[np.float64], left: float
     ) -> tuple[Given, NDArray[np.float64]]:
-        """What is stored beside codes, and the whole drawing."""
-        if self.codes and given.price is not None:
-            given, drawn_N = plan.calmer(piece, given, drawn_N, last=False)
-        given, drawn_N = plan.with_bands(piece, given, drawn_N, left - ALIKE_BITS)
-        if self.codes and given.bands is not None:
-            given, drawn_N = plan.calmer(piece, given, drawn_N, last=True)
-        return given, drawn_N
+        """What is stored beside codes in `left` bits, and the whole drawing."""
+        given, made = plan.finished(piece, given, stored, drawn_N, left, self.codes)
+        if self.retouch is None or given.price is None:
+            return given, made.last
+        gain, made_N = self.retouch.best(MODALITIES[c], made, piece.signal_N)
+        return replace(given, gain=gain), made_N
 
     def _of_codes(self, stored: Sequence[Layers | None], windows: int) -> NDArray[np.float64]:
         codes = [None if one is None else one.codes for one in stored]
@@ -240,7 +247,8 @@ class Codec:
             for m in record.present
             if (s := record.signal(m)) is not None
         }
-        return Header(self.name, self.prior.model, self.spec, record.start_s, channels, lossless)
+        touched = "" if lossless or self.retouch is None or not self.codes else self.retouch.fingerprint
+        return Header(self.name, self.prior.model, self.spec, record.start_s, channels, lossless, touched)
 
     def _fits(self, about: Header) -> None:
         if about.fingerprint != self.prior.model:
@@ -249,15 +257,20 @@ class Codec:
                 f"{about.fingerprint[:8]}, found {self.name!r} of {self.prior.model[:8]}; give that model's folder"
             )
 
-    def _end(self, about: Header, data: bytes) -> int:
-        """The window behind the last chunk of a file of the same recording."""
+    def _touch(self, about: Header) -> Retouch | None:
+        """The networks that a file asks for; None where they are not here."""
+        own = self.retouch
+        return own if own is not None and own.fingerprint == about.retouch else None
+
+    def _end(self, about: Header, data: bytes) -> tuple[Header, int]:
+        """The header of a file of the same recording, and the window behind its last chunk."""
         found, at = container.header(data)
         self._fits(found)
-        if found != about:
+        if found not in (about, replace(about, retouch="")):
             raise SignalError(
                 "a file is continued only by its own recording; channels, rates and starts must be its own"
             )
-        return max((c.first + c.windows for c in container.chunks(data, at)), default=0)
+        return found, max((c.first + c.windows for c in container.chunks(data, at)), default=0)
 
     def _whole(self, data: bytes, at: int) -> tuple[list[Chunk], float, bool]:
         """The whole chunks in order of time, how many seconds between them are damaged, and whether the end is."""
@@ -282,12 +295,14 @@ class Codec:
         return self.prior.tables[0].book.shape[0]
 
 
-def _written(pieces: Sequence[plan.Piece | None], given: Sequence[Given | None], spec: InputSpec) -> bytes:
+def _written(
+    pieces: Sequence[plan.Piece | None], given: Sequence[Given | None], spec: InputSpec, retouched: bool
+) -> bytes:
     writer = Writer()
     for piece, one in zip(pieces, given, strict=True):
         writer.step(STEPS // 2, int(piece is not None))
         if piece is not None and one is not None:
-            layers(writer, piece.tables, piece.clock, spec, one)
+            layers(writer, piece.tables, piece.clock, spec, one, retouched)
     return writer.bytes()
 
 

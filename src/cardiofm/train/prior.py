@@ -79,19 +79,21 @@ def cosines(width: int, samples: int) -> NDArray[np.float64]:
     return np.rint(basis * BASIS)
 
 
-def chosen(store: Store, modality: str, limit: int, seed: int) -> list[int]:
-    """Segments of the training split with a known channel, as many of each dataset as there are, up to `limit`."""
+def chosen(store: Store, modality: str, limit: int, seed: int, split: str = "train") -> list[int]:
+    """Segments of a split with a known channel, as many of each dataset as there are, up to `limit`."""
     rows, rng = store.rows, np.random.default_rng(seed)
-    own = np.flatnonzero((rows["split"] == "train") & rows[f"has_{modality}"])
+    own = np.flatnonzero((rows["split"] == split) & rows[f"has_{modality}"])
     order = {name: rng.permutation(own[rows["dataset"][own] == name]) for name in np.unique(rows["dataset"][own])}
     turns = [part[k] for k in range(limit) for part in order.values() if k < len(part)]
     return [int(i) for i in turns[:limit]]
 
 
-def pieces(store: Store, tables: Tables, spec: InputSpec, modality: str, limit: int, seed: int) -> list[Piece]:
-    """Training segments, each as a chunk of one channel."""
+def pieces(
+    store: Store, tables: Tables, spec: InputSpec, modality: str, limit: int, seed: int, split: str = "train"
+) -> list[Piece]:
+    """Segments, each as a chunk of one channel."""
     out = []
-    for i in chosen(store, modality, limit, seed):
+    for i in chosen(store, modality, limit, seed, split):
         window, fs_hz = store.read(i), float(store.rows["fs_hz"][i])
         c = MODALITIES.index(modality)
         values = np.where(window.valid[c], window.values[c], np.float32(np.nan))
