@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from cardiofm.data.marks import POINTS, Marks
 from cardiofm.data.simulate import simulate
 from cardiofm.evaluate.beats import boundaries, calibration, pat, pat_rows, qt, r_peaks, rate, silence
 from cardiofm.evaluate.beats.table import Table, table
-from cardiofm.evaluate.beats.truth import Case
+from cardiofm.evaluate.beats.truth import Case, cases
 from cardiofm.signals import Record
 
 OFFSETS_S = {"p_onset": -0.16, "p_offset": -0.08, "qrs_onset": -0.04, "qrs_offset": 0.05, "t_end": 0.32}
@@ -208,3 +209,14 @@ def test_honest_confidence_has_no_calibration_error_and_boasting_has():
     assert value(rows, metric="ece") < 0.04
     assert value(rows, metric="gain_worst_tenth_refused_pct") > 5
     assert calibration.rows(error, np.full(4000, np.nan), who, 30.0) == []
+
+
+@pytest.mark.shared
+def test_flutter_of_the_ventricles_is_not_scored(data_root: Path) -> None:
+    (case,) = (c for c in cases("mitdb", data_root) if c.record.name.endswith("207"))
+    assert float(np.diff(case.flutter_s).sum()) == pytest.approx(143, abs=1)
+    assert len(case.scored(case.r_s)) == len(case.r_s)  # no beats are marked there
+    amid = np.append(case.r_s, case.flutter_s.mean(1))
+    found = {"r_peak_s": np.sort(amid)}
+    (counts,) = r_peaks.counted([case], {"all": lambda _: found}).of["all", 150]
+    assert counts == (2 * len(case.r_s), 2 * len(case.r_s))

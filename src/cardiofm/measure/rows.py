@@ -29,7 +29,7 @@ _DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be 
 _CLEAR, _EVEN = 5.0, 0.7  # a foot without R peak: log odds, or share of even intervals around; motion has neither
 _OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
 _AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around, where a heart is known to beat
-_FILLS_FROM = 0.1  # confidence of a top that may be the beat that is missing …
+_FILLS_FROM, _FILLS_AMONG = 0.2, 3.0  # confidence, and log odds of the company, of a top that may be a missing beat …
 _HOLE = 1.4  # … in an interval so many times the usual one, …
 _CLEAR_S = 0.25  # … and so far from the beats on both sides
 _AROUND_S = 0.15  # of an expected foot: signal must be known here, or it is no wonder that there is none
@@ -67,12 +67,12 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     foot = np.where(dicrotic(found.ppg), 0, foot)
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
     odds = calibration.heart_odds("ppg", company(found.ppg, "ppg"))
-    among_beats = calibration.heart_odds("ecg", company(found.ecg, "ecg")) >= 0
-    heart_r = sure_r & among_beats
+    r_odds = calibration.heart_odds("ecg", company(found.ecg, "ecg"))
+    heart_r = sure_r & (r_odds >= 0)
     heart_foot = (foot >= calibration.given_from("ppg_foot")) & (odds >= 0)
     heart_s = np.sort(np.concatenate([r_s[heart_r], foot_s[heart_foot]]))
     sure_r &= heart_r | ((around(r_s, r_sure) >= _AMONG_R) & within(r_s, heart_s))
-    sure_r |= missing(r_s, sure_r, np.where(among_beats & ~found.ecg.cut[:, R], r_sure, 0))
+    sure_r |= missing(r_s, sure_r, np.where((r_odds >= _FILLS_AMONG) & ~found.ecg.cut[:, R], r_sure, 0))
     beat, pulse = np.flatnonzero(sure_r), np.flatnonzero(foot >= _PAIRED_FROM)  # of an R peak, no other company needed
     foot = np.where(heart_foot | ((around(foot_s, foot) >= _AMONG_FEET) & within(foot_s, heart_s)), foot, 0)
     match, sure_pair = paired(r_s[beat], foot_s[pulse])

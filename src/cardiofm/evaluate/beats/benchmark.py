@@ -272,7 +272,7 @@ def _saved(
         parts=parts | dict.fromkeys(done, run.command()),
         differences=[r for r in rows if "difference" in r], metrics=METRICS,
         tolerances_ms={"boundaries": boundaries.TOLERANCES_MS, "confidence": TOLERANCE_MS},
-        same_beat="a found R peak within 150 ms of the marked one",
+        same_beat="a found R peak within 150 ms of the marked one; ventricular flutter (207) is not scored",
         pat_truth="mean of two detectors of R peaks and of two of feet where they agree within 20 ms; of delays a beat "
         "apart that whose changes do not carry those of RR",
     )  # fmt: skip

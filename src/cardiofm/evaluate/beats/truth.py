@@ -1,17 +1,18 @@
 """The recordings whose beats were marked by hand, cut to what the reader looked at, with the marks that belong to them.
 
 LUDB: lead II, ten seconds. QTDB: the lead nearest to II, from ten seconds before the first marked beat to ten after the
-last. MIT-BIH: whole records, R peaks alone.
+last. MIT-BIH: whole records, R peaks alone; where ventricles flutter nobody marked beats, and nothing is scored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cardiofm.data import catalog
 from cardiofm.data.marks import Marks, marks
@@ -31,6 +32,7 @@ class Case:
     marks: Marks
     complete: bool  # the reader marked every beat from the first one marked to the last
     plausible: bool = True  # False for QTDB's sel33 and sele0116, whose QT is implausibly long
+    flutter_s: Floats = field(default_factory=lambda: np.empty((0, 2)))  # spans of ventricular flutter
 
     @property
     def r_s(self) -> Floats:
@@ -40,6 +42,12 @@ class Case:
     def qt_ms(self) -> Floats:
         """QRS onset to T end of each beat `(B,)`, NaN where one of them is not marked."""
         return 1000 * (self.marks.of("t_end") - self.marks.of("qrs_onset"))
+
+    def scored(self, at_s: ArrayLike) -> Floats:
+        """The times that lie outside of ventricular flutter."""
+        at = np.asarray(at_s, np.float64)
+        low_s, high_s = self.flutter_s.T
+        return at[~((at[:, None] >= low_s) & (at[:, None] <= high_s)).any(1)]
 
 
 def cases(dataset: str, data_root: Path, limit: int | None = None) -> Iterator[Case]:
@@ -60,7 +68,17 @@ def cases(dataset: str, data_root: Path, limit: int | None = None) -> Iterator[C
             )
         number += 1
         plausible = entry.labels.get("qt_plausible", True)
-        yield Case(dataset, entry.patient, record, found, dataset != "qtdb", plausible)
+        spans = flutter_s(Path(data_root) / entry.labels["annotations"]) if dataset == "mitdb" else np.empty((0, 2))
+        yield Case(dataset, entry.patient, record, found, dataset != "qtdb", plausible, spans)
+
+
+def flutter_s(path: Path) -> Floats:
+    """Spans `(S, 2)` in s between [ and ] of a WFDB annotation file; ANSI/AAMI EC57 scores no beats there."""
+    import wfdb
+
+    found: Any = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
+    at_s, symbols = np.asarray(found.sample, np.float64) / float(found.fs), np.asarray(found.symbol)
+    return np.stack([at_s[symbols == "["], at_s[symbols == "]"]], axis=1)
 
 
 def second_reader(data_root: Path) -> Iterator[tuple[Case, Marks]]:
