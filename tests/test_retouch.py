@@ -122,6 +122,13 @@ def test_a_damaged_file_is_refused(base: Codec, tmp_path: Path) -> None:
         retouch.load(tmp_path)
 
 
+def test_of_noise_nothing_is_drawn(base: Codec) -> None:
+    noise = 0.2 * np.random.default_rng(0).standard_normal(7500)
+    again = base.decode(b"".join(base.encode(Record.from_arrays(ecg=(noise, 250.0)), 64.0)))
+    assert again.ecg is not None
+    assert np.ptp(again.ecg.values) == 0
+
+
 def test_where_there_is_no_network_nothing_changes() -> None:
     some = np.random.default_rng(0).standard_normal(1000)
     made = retouch.Stages(some, some, some, some, [some, some], some, some > 0, None)

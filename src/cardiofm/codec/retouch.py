@@ -67,8 +67,9 @@ class Retouch:
         """The whole drawing `(N,)`, retouched by one of `GAINS`; as it was where its modality has no network."""
         if gain == 0 or modality not in self.nets:
             return made.last
-        correction_N = correction(self.nets[modality], *features(made))
-        return made.last + GAINS[gain] * made.unit * correction_N.astype(np.float64)
+        correction_N = correction(self.nets[modality], *features(made)).astype(np.float64)
+        flat_N = np.diff(made.last, prepend=made.last[:1]) == 0  # nothing is drawn there, and nothing shall be
+        return made.last + GAINS[gain] * made.unit * np.where(flat_N, 0.0, correction_N)
 
     def best(self, modality: str, made: Stages, true_N: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
         """Which of `GAINS` brings a drawing nearest to the signal, and that drawing."""
