@@ -52,6 +52,7 @@ reproduce: .venv/.all
 	cp $(RUNS)/heads/last/model/fiducials.* $(RUNS)/base/model
 	for name in base tiny; do $(BIN)/cardiofm export $(RUNS)/$$name/model && \
 	  $(BIN)/python -m cardiofm.train.prior $(RUNS)/$$name/model --store $(STORE) $(FEW) || exit 1; done
+	$(BIN)/python -m cardiofm.train.retouch $(RUNS)/base/model --store $(STORE) $(FEW)
 	$(BIN)/python -m cardiofm.heads.learn.release --model $(RUNS)/base/model --data-root $(DATA) --out $(RUNS)/base/heads $(SOME)
 	$(BIN)/cardiofm benchmark $(DRAWN) --model $(RUNS)/base/model --data-root $(DATA) --out $(RESULTS) $(FEW)
 	$(BIN)/cardiofm benchmark $(LABELLED) --model $(RUNS)/base/model --data-root $(DATA) --out $(RESULTS) $(SOME)
