@@ -81,3 +81,13 @@ def test_what_cannot_be_is_one_line(folder: Path, tmp_path: Path) -> None:
         (line,) = result.stderr.strip().splitlines()
         assert said in line
         assert not (tmp_path / "x.cfm").exists()
+
+
+def test_what_is_left_out_and_what_would_be_smaller_is_said(folder: Path, tmp_path: Path) -> None:
+    write(simulate(61, fs_ecg_hz=250, fs_ppg_hz=125, seed=3).record.crop(0, 60.5), tmp_path / "a.parquet")
+    result = run(folder, "encode", tmp_path / "a.parquet", "-o", tmp_path / "a.cfm", "--bps", 1000)
+    assert result.exit_code == 0, result.output
+    assert "s are too short to code and left out" in result.stderr.splitlines()[0]
+    assert "at 1000 bit/s --lossless is often smaller" in result.stderr
+    result = run(folder, "encode", folder / "pair.hea", "-o", tmp_path / "b.cfm", "--bps", 64)
+    assert result.stderr == ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import cardiofm
@@ -25,7 +26,7 @@ from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.edge import others, process
 from cardiofm.evaluate.edge.benchmark import BASE, ORT, TINY, aims, ratio
 from cardiofm.evaluate.edge.operations import cost
-from cardiofm.evaluate.edge.quality import _apart, probed
+from cardiofm.evaluate.edge.quality import Kind, _apart, probed
 from cardiofm.evaluate.tables.edge import edge
 from cardiofm.model.backend import Embed
 from cardiofm.model.cardiofm import CardioFM
@@ -162,10 +163,15 @@ def test_the_probe_is_the_projects_own(tmp_path: Path) -> None:
         for k, fold in enumerate(folds)
     ]
     sick = np.array([e.labels["superclasses"] == ["MI"] for e in entries])
-    windows = [Window(0.0, *(np.zeros((2, 1), bool),) * 2, np.ones(2, bool), np.ones(2)) for _ in entries]
+    nothing = np.zeros((2, 1), np.float32)
+    windows = [Window(0.0, nothing, nothing > 0, np.ones(2, bool)) for _ in entries]
     cohort = Cohort("ptb-xl", entries, windows, np.arange(len(entries)), 3)
     told = (sick + draw.normal(size=len(sick)))[:, None]
-    kinds = {("base", "fp32"): told, ("base", "int8"): draw.normal(size=told.shape), ("the mean", ""): 0 * told}
+    kinds: dict[Kind, NDArray[np.floating]] = {
+        ("base", "fp32"): told,
+        ("base", "int8"): draw.normal(size=told.shape),
+        ("the mean", ""): 0 * told,
+    }
     rows, (change,) = probed(cohort, kinds, tmp_path)
     full, eight, mean = (row["value"] for row in rows)
     assert full > 0.6

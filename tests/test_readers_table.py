@@ -212,3 +212,10 @@ def test_parquet_metadata_time_stamps_gaps_and_slices(tmp_path: Path) -> None:
     pq.write_table(pa.table({"PLETH": PPG}), tmp_path / "z.parquet")
     with pytest.raises(SignalError, match="--fs"):
         read(tmp_path / "z.parquet")
+
+
+def test_times_that_may_be_slow_seconds_or_fast_milliseconds_are_asked_about() -> None:
+    with pytest.raises(SignalError, match="10 Hz in s or 10000 Hz in a smaller unit; give the rate with --fs"):
+        clock.from_times("time", np.arange(600) * 0.1, None)
+    assert clock.from_times("time", np.arange(600) * 4.0, None).fs_hz == 250
+    assert clock.from_times("time", np.arange(600) * 0.1, 1e-3).fs_hz == 10_000

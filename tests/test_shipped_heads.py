@@ -81,3 +81,6 @@ def test_the_command_line_on_an_alarm(data_root: Path) -> None:
     assert row["windows"] == 4
     direct = heads.load("alarm").predict(read(path).crop(260, 300), load("base")).probability["true"]
     np.testing.assert_allclose(row["probability_true"], direct, atol=1e-6)
+    result = CliRunner().invoke(app, ["predict", str(path), "--head", "alarm"])
+    assert "judged by the end of each recording; --end says" in result.stderr
+    assert "Given from a probability of: true 0.17" in " ".join(result.stdout.split())

@@ -301,7 +301,7 @@ class Measurement:
         return [REASONS[code] for code in self.reason[column]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embedding:
     """One row per window: `values (W, D)` float32, `start_s (W,)`, `quality (W, C)`, `present (W, C)`."""
 
@@ -317,8 +317,11 @@ class Embedding:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return iter(self.values)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.record!r}, {len(self)} windows of {self.values.shape[-1]} numbers)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Features(Embedding):
     """Hand-crafted numbers of every window: `values (W, F)` float32, NaN where one cannot be measured."""
 

@@ -16,13 +16,15 @@ from cardiofm.signals import MODALITIES, Record, Samples, Signal, SignalError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from cardiofm.heads.head import About
+
 FORMS = (".5g", "g", ".2f", ".1f", ".3f", ".0f")
 EXTRAS = {
     "torch": "train",
     "lightning": "train",
     "onnx": "export",
     "onnxscript": "export",
-    "sklearn": "train",
+    "sklearn": "sklearn",
     "ecgfeat": "demo",
     "pylsl": "lsl",
 }
@@ -142,7 +144,10 @@ def measured(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, caption="ms: medians, and the share of the beats that have one; QTc: Fridericia")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption="/min: of the ECG, of the PPG; ms: medians, and the share of the beats that have one; QTc: Fridericia",
+    )
     table.add_column("recording", overflow="fold", min_width=9)
     for name in ("beats", "/min", "QT", "QTc", "PAT", "rhythm"):
         table.add_column(name, justify="right")
@@ -161,21 +166,21 @@ def measured(rows: list[dict[str, Any]]) -> None:
             console.print(Text(f"{row['record']}: {note}", style="dim"), soft_wrap=True)
 
 
-def predicted(rows: list[dict[str, Any]], task: str, unit: str) -> None:
-    """One line per recording with what a head says of it."""
+def predicted(rows: list[dict[str, Any]], about: About) -> None:
+    """One line per recording with what a head says of it, and from which probability on it gives a label."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{task}. Not a medical device.")
+    table = Table(box=box.SIMPLE_HEAD, caption=f"{about.task}. {_from_where(about)}Not a medical device.")
     table.add_column("recording", overflow="fold", min_width=9)
     for name in ("quality ECG", "PPG"):
         table.add_column(name, justify="right")
     value = "value" in rows[0]
     chances = [name for name in rows[0] if name.startswith("probability_")]
     for name in (
-        (unit or "value", "9 in 10") if value else ("label", *(c.removeprefix("probability_") for c in chances))
+        (about.unit or "value", "9 in 10") if value else ("label", *(c.removeprefix("probability_") for c in chances))
     ):
         table.add_column(escape(name), justify="right")
     for row in rows:
@@ -187,6 +192,13 @@ def predicted(rows: list[dict[str, Any]], task: str, unit: str) -> None:
             cells += [escape(row["label"]) or "none", *(f"{row[c]:.3f}" for c in chances)]
         table.add_row(*cells)
     Console().print(table)
+
+
+def _from_where(about: About) -> str:
+    """From which probability on a label is given, where that is not simply the likeliest."""
+    first = len(about.thresholds) == 2 and about.kind != "multilabel"  # of two classes the second is asked for
+    asked = list(zip(about.classes, about.thresholds, strict=True))[1 if first else 0 :] if about.thresholds else []
+    return "Given from a probability of: " + ", ".join(f"{c} {t:.2f}" for c, t in asked) + ". " if asked else ""
 
 
 def _told(notes: list[str]) -> list[str]:

@@ -11,6 +11,8 @@ from cardiofm.cli.root import Backend, Ecg, Fs, Name, Ppg, app
 from cardiofm.signals import SignalError
 from cardiofm.terminal import progress, watched
 
+EXACT_IS_SMALLER = 600  # bit/s; usual recordings take 400-1000 bit for bit
+
 
 @app.command()
 def encode(
@@ -59,6 +61,10 @@ def encode(
             with whole(output) as partial, partial.open("wb") as new:
                 new.writelines(parts)
     size = output.stat().st_size
+    if not lossless and (left_s := codec.left_out_s(record)):
+        typer.echo(f"cardiofm: the last {left_s:.3g} s are too short to code and left out", err=True)
+    if bps is not None and bps >= EXACT_IS_SMALLER:
+        typer.echo(f"cardiofm: at {bps:g} bit/s --lossless is often smaller, and exact", err=True)
     typer.echo(f"{size} bytes, {8 * size / record.duration_s / len(record.present):.1f} bit/s a channel: {output}")
 
 

@@ -105,10 +105,12 @@ def predict(
     for record in batch.read(files, ecg, ppg, fs):
         with batch.reporting():
             rows.append(one.predict(_part(record, start, end), network, alarm_type).row())
+    if rows and one.about.view.numbers == "end" and end is None:
+        typer.echo(f"{head}: judged by the end of each recording; --end says when the alarm sounded", err=True)
     if as_json:
         typer.echo(json.dumps(rows, indent=1, allow_nan=False))
     elif rows and output is None:
-        predicted(rows, one.about.task, one.about.unit)
+        predicted(rows, one.about)
     if output is not None and rows:
         write_rows(rows, output)
         typer.echo(f"{len(rows)} recordings: {output}", err=as_json)

@@ -80,6 +80,11 @@ class Codec:
         if not found:
             raise SignalError(f"record {record.name!r} must hold {MIN_S:g} s of signal, found none; choose another")
 
+    def left_out_s(self, record: Record) -> float:
+        """How long the end of a record is that begins a chunk of its own and is too short for one; 0 for none."""
+        over_s = record.duration_s % (WINDOWS * self.spec.window_s)
+        return over_s if 1e-6 < over_s < MIN_S else 0.0
+
     def decode(
         self, data: bytes, start_s: float | None = None, end_s: float | None = None, name: str = "decoded"
     ) -> Record:
@@ -116,9 +121,7 @@ class Codec:
         if cut:
             notes.append("the file's end is damaged or cut off: what came after the last whole chunk is lost")
         if not made:
-            raise SignalError(
-                "a .cfm file must hold samples where it is asked for, found none; ask for another stretch"
-            )
+            raise SignalError("a .cfm file must hold samples where it is asked for, found none; ask for another part")
         record = Record(name, made.get("ecg"), made.get("ppg"), None, tuple(notes))
         if start_s is None and end_s is None:
             return record

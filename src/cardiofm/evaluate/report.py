@@ -48,11 +48,12 @@ SECTIONS = (
 
 def render(results_dir: str | Path) -> str:
     """Markdown of all the results in a folder, in a fixed order; every number in it stands in one of the files."""
-    results, parts = _read(results_dir), []
+    results, parts = _read(results_dir), [""]
     for write in SECTIONS:
         name = write.__name__
         if name in results:
-            parts += [f"## {name.replace('_', ' ').capitalize()}", "\n".join(write(results[name]))]
+            parts[0] += f"{' · ' if parts[0] else ''}[{_title(name)}](#{_title(name).lower().replace(' ', '-')})"
+            parts += [f"## {_title(name)}", "\n".join(write(results[name]))]
             parts += [f"![{path.stem}](../results/{path.name})" for path in _pictures(Path(results_dir), name)]
     return "\n\n".join(parts) + "\n"
 
@@ -80,6 +81,12 @@ def is_current(page: str | Path, text: str) -> bool:
     """True where what stands between the page's marks is exactly the rendered text."""
     path = Path(page)
     return _split(path.read_text(encoding="utf-8"), path)[1].strip() == text.strip()
+
+
+def _title(name: str) -> str:
+    return {"across": "One signal from the other", "heads": "Shipped heads"}.get(name) or name.replace(
+        "_", " "
+    ).capitalize()
 
 
 def _pictures(results_dir: Path, name: str) -> list[Path]:

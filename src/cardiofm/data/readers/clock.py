@@ -80,6 +80,11 @@ def from_times(where: str, times: NDArray, unit_s: float | None) -> Clock:
         if not fits:
             raise SignalError(f"{where} steps by {step:g} of an unknown unit, no usable rate; give it with --fs")
         unit_s = fits[0]
+        if unit_s < 1 and 5 <= 1 / step < PLAUSIBLE_HZ[0]:
+            slow, fast = f"{1 / step:g} Hz in s", f"{1 / (step * unit_s):g} Hz in a smaller unit"
+            raise SignalError(
+                f"{where} steps by {step:g} of an unknown unit, {slow} or {fast}; give the rate with --fs"
+            )
     times_s = times * unit_s
     n, lasts_s = len(times), float(times_s[-1] - times_s[0])
     mean_s, coarse_s = lasts_s / (n - 1), float(steps.max()) * unit_s
