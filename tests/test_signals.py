@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cardiofm.signals import InputSpec, Record, Signal, SignalError
+from cardiofm.signals import Embedding, InputSpec, Record, Signal, SignalError
 
 
 def test_read_obeys_the_clock() -> None:
@@ -60,3 +60,8 @@ def test_what_a_record_must_have() -> None:
 def test_a_window_is_a_whole_number_of_tokens() -> None:
     with pytest.raises(SignalError, match="whole number"):
         InputSpec(window_s=10.01)
+
+
+def test_an_embedding_is_shown_in_a_line() -> None:
+    embedding = Embedding("a", np.zeros((3, 256), np.float32), np.arange(3.0), np.ones((3, 2)), np.ones((3, 2), bool))
+    assert repr(embedding) == "Embedding('a', 3 windows of 256 numbers)"
