@@ -63,5 +63,7 @@ def test_a_window_is_a_whole_number_of_tokens() -> None:
 
 
 def test_an_embedding_is_shown_in_a_line() -> None:
-    embedding = Embedding("a", np.zeros((3, 256), np.float32), np.arange(3.0), np.ones((3, 2)), np.ones((3, 2), bool))
+    embedding = Embedding(
+        "a", np.zeros((3, 256), np.float32), np.arange(3.0), np.ones((3, 2), np.float32), np.ones((3, 2), bool)
+    )
     assert repr(embedding) == "Embedding('a', 3 windows of 256 numbers)"
