@@ -34,7 +34,7 @@ def test_what_is_written_is_read() -> None:
 
 def test_a_header_names_no_person_and_no_file() -> None:
     assert set(container.header(FILE)[0].__dict__) == {
-        "model", "fingerprint", "spec", "start_s", "channels", "lossless"
+        "model", "fingerprint", "retouch", "spec", "start_s", "channels", "lossless"
     }  # fmt: skip
 
 
