@@ -190,7 +190,8 @@ def save(folder: Path, modality: str, net: Net, told: dict) -> None:
     if path.is_file():
         with safe_open(path, "np") as file:
             about = dict(file.metadata() or {})
-            tensors = {k: file.get_tensor(k) for k in file.keys() if not k.startswith(f"{modality}.")}  # noqa: SIM118
+            others = [name for name in file.keys() if not name.startswith(f"{modality}.")]  # noqa: SIM118  # no mapping
+            tensors = {name: file.get_tensor(name) for name in others}
     tensors |= {f"{modality}.{k}": np.ascontiguousarray(v.numpy()) for k, v in net.state_dict().items()}
     save_file(tensors, path, metadata=about | {modality: json.dumps(told)})
     path.chmod(0o644)

@@ -88,7 +88,15 @@ _DRAWN = {
 _CLEAN = {"set": "all five", "quality": "clean"}
 _GAP = {"set": "bidmc", "gap_s": 1.0, "other": "visible"}
 _PAT = {"task": "pat", "set": "bidmc + challenge-2015"}
-_ALARM = {"set": "challenge-2015", "task": "alarm, type known"}
+_ALARM = {"set": "challenge-2015", "task": "alarm, type known", "metric": "AUROC"}
+_LINEAR, _TUNED, _BOTH = ("model", "linear"), ("model, fine-tuned", "linear"), ("model + hand-crafted", "fused")
+
+
+def _of_ptb_xl(task: str, metric: str) -> dict[str, Any]:
+    return {"set": "ptb-xl", "task": task, "metric": metric}
+
+
+_FIVE = _of_ptb_xl("superclasses", "macro-AUROC")
 
 AIMS = (
     *(
@@ -200,62 +208,23 @@ AIMS = (
         for said, metric, aim in (("AUROC", "auroc_af", 0.98), ("F1", "f1_af", 0.85))
     ),
     *(
-        Aim(
-            f"PTB-XL, frozen, {said}",
-            "representation",
-            {"set": "ptb-xl", "task": task, "metric": metric},
-            _FROZEN,
-            at_least=aim,
-            digits=3,
-            paper=paper,
-            ours="model",
-            head="linear",
+        Aim(said, "representation", where, _FROZEN, at_most, at_least, paper, 3 if at_most is None else 1, *how)
+        for said, where, how, at_most, at_least, paper in (
+            ("PTB-XL, frozen, 5 superclasses, macro-AUROC", _FIVE, _LINEAR, None, 0.88, ""),
+            ("the same, its last blocks fine-tuned", _FIVE, _TUNED, None, 0.90, ""),
+            ("PTB-XL, frozen, normal or not, F1", _of_ptb_xl("abnormal", "F1 (NORM)"), _LINEAR, None, 0.86, "0.86"),
+            ("PTB-XL, frozen, sex, AUROC", _of_ptb_xl("sex", "AUROC"), _LINEAR, None, 0.80, ""),
+            (
+                "PTB-XL, with hand-crafted numbers, age, years",
+                _of_ptb_xl("age", "MAE, years"),
+                _BOTH,
+                9.8,
+                None,
+                "10.4",
+            ),
+            ("ICU alarm of known type, true or not, frozen, AUROC", _ALARM, _LINEAR, None, 0.90, ""),
+            ("the same, beside the numbers before the alarm", _ALARM, _BOTH, None, 0.96, ""),
         )
-        for said, task, metric, aim, paper in (
-            ("5 superclasses, macro-AUROC", "superclasses", "macro-AUROC", 0.88, ""),
-            ("normal or not, F1", "abnormal", "F1 (NORM)", 0.86, "0.86"),
-            ("sex, AUROC", "sex", "AUROC", 0.80, ""),
-        )
-    ),
-    Aim(
-        "PTB-XL, its last blocks fine-tuned, 5 superclasses, macro-AUROC",
-        "representation",
-        {"set": "ptb-xl", "task": "superclasses", "metric": "macro-AUROC"},
-        _FROZEN,
-        at_least=0.90,
-        digits=3,
-        ours="model, fine-tuned",
-        head="linear",
-    ),
-    Aim(
-        "PTB-XL, with hand-crafted numbers, age, years",
-        "representation",
-        {"set": "ptb-xl", "task": "age", "metric": "MAE, years"},
-        _FROZEN,
-        9.8,
-        paper="10.4",
-        ours="model + hand-crafted",
-        head="fused",
-    ),
-    Aim(
-        "ICU alarm of known type, true or not, frozen, AUROC",
-        "representation",
-        {**_ALARM, "metric": "AUROC"},
-        _FROZEN,
-        at_least=0.90,
-        digits=3,
-        ours="model",
-        head="linear",
-    ),
-    Aim(
-        "the same, beside the numbers before the alarm",
-        "representation",
-        {**_ALARM, "metric": "AUROC"},
-        _FROZEN,
-        at_least=0.96,
-        digits=3,
-        ours="model + hand-crafted",
-        head="fused",
     ),
     *(
         Aim(
