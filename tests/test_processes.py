@@ -42,6 +42,18 @@ def command(store: Path, out: Path, *more: str) -> list[str]:
     return ["pretrain", str(TINY), *SETTINGS, *more, "--store", str(store), "--out", str(out)]
 
 
+# The command, which tells as its last act what threads are still there.
+TELLING = r"""
+import atexit, pathlib
+from cardiofm.cli import main
+def tell():
+    names = [t.joinpath("comm").read_text().strip() for t in pathlib.Path("/proc/self/task").iterdir()]
+    print(f"threads: {names}\n", end="")  # one write, as two processes write at once
+atexit.register(tell)
+main()
+"""
+
+
 def log(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
@@ -84,9 +96,12 @@ def test_processes_that_torchrun_started_are_taken_and_what_one_cannot_read_ends
     store: Path, tmp_path: Path
 ) -> None:
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    (tmp_path / "telling.py").write_text(TELLING)
     words = command(store, tmp_path / "out", "loop.steps=2")
-    done = start(*torchrun, "-m", "cardiofm.cli", *words)
+    done = start(*torchrun, str(tmp_path / "telling.py"), *words)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("threads: ") == 2
+    assert "gloo" not in done.stdout  # such a thread may abort the process as the interpreter goes
     assert json.loads((tmp_path / "out" / "last" / "training.json").read_text())["devices"] == 2
     assert done.stdout.count("model:") == 1
     bad = tmp_path / "bad"

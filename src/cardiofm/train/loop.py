@@ -5,6 +5,7 @@ Everything random is a function of (seed, step), so a run that was killed goes o
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import signal
@@ -25,7 +26,7 @@ from cardiofm.config import ConfigError
 from cardiofm.signals import CheckpointError, SignalError, TrainingError
 from cardiofm.train.batches import Batch, listed, prefetch
 from cardiofm.train.journal import Journal
-from cardiofm.train.processes import agree, everyones, first_does, started_outside
+from cardiofm.train.processes import agree, everyones, first_does, part, started_outside
 from cardiofm.train.resume import SaveModel, State, kept, load_training, recover, save_training
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def launched(devices: int) -> Fabric:
     strategy = DDPStrategy(find_unused_parameters=True) if devices * machines > 1 else "auto"
     fabric = Fabric(accelerator="auto", devices=devices, num_nodes=machines, strategy=strategy)
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(part)
     return fabric
 
 
