@@ -287,7 +287,16 @@ def test_an_unreadable_recording_is_named_and_the_others_go_on(recordings: Path,
     assert code == 0
     assert "left out: bad.hea: " in said
     assert "24 patients" not in said
-    assert "AUROC, hand-crafted" in said
+    assert "AUROC of 'slow', hand-crafted: " in said
+    about = heads.load(tmp_path / "head").about
+    train, each = about.report["counts"]["train"], about.report["each"]
+    counts = f"{train['classes']['fast']} fast, {train['classes']['slow']} slow"
+    assert f"train: {train['records']} recordings of {train['patients']} patients ({counts})" in said
+    for name, one in each.items():  # whose F1 it is, of how many, from where on
+        f1 = f"F1 {one['F1']['value']:.3g} [{one['F1']['low']:.3g}, {one['F1']['high']:.3g}]"
+        start = f"class '{name}' ({one['records']} of {one['of']} recordings; given from a probability of 0.5): AUROC "
+        assert any(start in line and line.endswith(f1) for line in said.splitlines()), said
+    assert each["slow"]["F1"]["value"] == about.report["scores"]["F1"]["head"]["value"]
     assert heads.load(tmp_path / "head").about.provenance["data"]["labels"] == "labels.csv"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("x")

@@ -61,7 +61,7 @@ def finetune(
             tell=lambda line: typer.echo(line, err=True),
             progress=lambda k, total, name: bar.update(done, completed=k, total=total, description=name),
         )
-    for line in lines(made.about.report):
+    for line in lines(made.about):
         typer.echo(line)
     typer.echo(f"head: {output}")
 

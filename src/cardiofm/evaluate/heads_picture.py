@@ -32,6 +32,12 @@ class Told:
     y: NDArray[Any]  # (R,) number of the class, or value; (R, L) of labels
     found: Floats  # (R, L) probabilities of all classes, or values (R, 1)
     patients: Sequence[str]
+    given: NDArray[np.bool_] | None = None  # (R, L) which classes it gave them, where `about` has no thresholds
+
+    @property
+    def decided(self) -> NDArray[np.bool_]:
+        """Which classes each record was given `(R, L)`."""
+        return self.about.positive(self.found) if self.given is None else self.given
 
     @property
     def labels(self) -> list[tuple[str, NDArray[np.bool_], Floats]]:
@@ -135,7 +141,7 @@ def _confusion(axis: Any, told: Told) -> None:
     """Counts of records with each class (rows) that were given each (columns); several labels count in each."""
     classes = told.about.classes
     truth = told.y if told.about.kind == "multilabel" else told.y[:, None] == np.arange(len(classes))
-    counts = np.asarray(truth, np.int64).T @ told.about.positive(told.found).astype(np.int64)
+    counts = np.asarray(truth, np.int64).T @ told.decided.astype(np.int64)
     share = counts / np.maximum(np.asarray(truth).sum(0)[:, None], 1)
     axis.imshow(share, cmap="Reds", vmin=0, vmax=1.3)
     for i, j in np.ndindex(counts.shape):
@@ -162,7 +168,7 @@ def _calibration(axis: Any, told: Told, weight_NR: Floats) -> None:
 def _values(row: Sequence[Any], told: Told, weight_NR: Floats) -> None:
     """Of a regression."""
     y, found, unit = np.asarray(told.y, np.float64), told.found[:, 0], told.about.unit
-    half = told.about.calibration.half_range or 0.0
+    half = told.about.calibration.half_range
     ends = np.array([min(y.min(), found.min()), max(y.max(), found.max())])
     row[0].scatter(y, found, s=8, alpha=0.5, lw=0, color=_COLOURS[0])
     row[0].plot(ends, ends, color="black", lw=0.7, ls=":")
@@ -170,11 +176,11 @@ def _values(row: Sequence[Any], told: Told, weight_NR: Floats) -> None:
     row[0].set_ylabel(f"predicted, {unit}", fontsize=8)
     row[0].set_title(f"mean absolute error {np.abs(found - y).mean():.1f} {unit}", fontsize=9)
     row[1].hist(found - y, bins=25, color=_COLOURS[1], alpha=0.8)
-    for edge in (-half, half):
+    for edge in () if half is None else (-half, half):
         row[1].axvline(edge, color="black", lw=0.8, ls="--")
-    inside = float(np.mean(np.abs(found - y) <= half))
+    inside = "" if half is None else f"stated range holds {np.mean(np.abs(found - y) <= half):.0%} (aim 90 %)"
     row[1].set_xlabel(f"error, {unit}", fontsize=8)
-    row[1].set_title(f"stated range holds {inside:.0%} (aim 90 %)", fontsize=9)
+    row[1].set_title(inside or f"errors of {len(y)} records", fontsize=9)
     said, (low, value, high) = reliability(y, found, weight_NR)
     row[2].errorbar(said, value, np.maximum([value - low, high - value], 0), marker="o", ms=4, lw=1.2, capsize=2,
                     color=_COLOURS[0])  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,6 @@ class Task:
     head: probes.Head = "linear"  # of the embedding, where it is compared and joined
     crafted: str = "hand-crafted"  # the numbers that join the embedding
     trees: bool = True  # boosting is tried too
-    tuned: bool = False  # the encoder is tuned to it, too
 
     @property
     def parts(self) -> list[list[str]]:
@@ -158,10 +157,10 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
     }
     two = _AUROC | {"F1 (abnormal)": Asked(scores.f1, scores.f1), "F1 (NORM)": Asked(_f1_false, _f1_false)}
     return [
-        _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part, tuned=True),
+        _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part),
         *_statements(cohort, part),
         _task(cohort, "abnormal", "binary", labelled, np.asarray(truth[:, 1:].any(1)), two, part=part),
-        *(replace(task, tuned=task.name == "sex") for task in _people(cohort, part=part)),
+        *_people(cohort, part=part),
     ]
 
 
@@ -187,7 +186,7 @@ def of_challenge_2015(cohort: Cohort) -> list[Task]:
     alarms = np.array(cohort.label("alarm"))
     known = (alarms[:, None] == np.unique(alarms)).astype(np.float64)
     every, asked = np.arange(len(truth)), _AUROC | _ALARM
-    how: dict[str, Any] = {"head": "boosting", "crafted": "before the alarm", "tuned": True}
+    how: dict[str, Any] = {"head": "boosting", "crafted": "before the alarm"}
     return [
         _task(cohort, "alarm", "binary", every, truth, asked, **how),
         _task(cohort, "alarm, type known", "binary", every, truth, asked, known=known, **how),
@@ -198,7 +197,7 @@ def of_challenge_2017(cohort: Cohort) -> list[Task]:
     """Atrial fibrillation against normal, other and noisy."""
     truth = np.array([one == "A" for one in cohort.label("rhythm")])
     asked = _AUROC | {"F1 (AF)": Asked(scores.f1, scores.f1)}
-    return [_task(cohort, "AF", "binary", np.arange(len(truth)), truth, asked, crafted=rhythms.NAME, tuned=True)]
+    return [_task(cohort, "AF", "binary", np.arange(len(truth)), truth, asked, crafted=rhythms.NAME)]
 
 
 def of_mitdb(cohort: Cohort) -> list[Task]:
@@ -317,7 +316,11 @@ def _answer(task: Task, one: HeldOut, asked: Asked) -> NDArray[Any]:
     """The scores, or the decisions where the metric wants them."""
     if asked.decide is None:
         return one.scores
-    decide = asked.decide
+    return decisions(task, one, asked.decide)
+
+
+def decisions(task: Task, one: HeldOut, decide: scores.Metric) -> NDArray[np.bool_]:
+    """Which labels are given `(R,)` or `(R, L)`: from where on `decide` is best for the fold's validation patients."""
     return one.positive(task.y, lambda y, positive: np.nan_to_num(scores.once(decide, y, positive), nan=-1.0))
 
 

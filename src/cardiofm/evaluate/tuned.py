@@ -21,10 +21,18 @@ from cardiofm.pipeline import Model
 from cardiofm.signals import SignalError
 
 STEPS = 150
+LEAST = 200  # patients to learn from in every fold; fewer do not move millions of weights to anything that lasts
 MEANING = (
     f"CardioFM, its last {tune.LAST_BLOCKS} blocks tuned to the task on the training patients of each fold, in {STEPS} "
     f"steps of {tune.BATCH} windows; fused: averaged with the head on the frozen embedding"
 )
+
+
+def check(task: Task) -> None:
+    """Raises SignalError where a fold of the task has too few patients to tune by."""
+    fewest = min(len({p for p, of in zip(task.patients, part, strict=True) if of == "train"}) for part in task.parts)
+    if fewest < LEAST:
+        raise SignalError(f"patients to tune by must be {LEAST} or more in every fold, found {fewest}")
 
 
 def embedding(
@@ -61,7 +69,7 @@ def _fold(
     shown = {name: np.flatnonzero(part == name) for name in ("train", "valid")}
     for name, rows in shown.items():
         y = np.asarray(task.y[rows], np.float64).reshape(len(rows), -1)
-        if not len(rows) or (y.min(axis=0) == y.max(axis=0)).any():
+        if not len(rows) or (y.min(axis=0) == y.max(axis=0)).all():  # of several, a rare one may be lacking
             raise SignalError(
                 f"records to tune by ({name}) must show both labels of {task.dataset} {task.name}, found one kind in "
                 f"{len(rows)}; take more records"

@@ -1,11 +1,13 @@
 """What a frozen embedding tells of the heart and its owner, beside floors on the same folds.
 
-Writes representation.json and .png. Tasks: the five superclasses of PTB-XL, its statements, NORM against abnormal,
-whether an ICU alarm is true, atrial fibrillation in hand-held ECG, age, sex, body-mass index, hypertension, diabetes.
+Writes representation.json and .png, and for each set a picture of its tasks (ROC, confusion, calibration). Tasks: the
+five superclasses of PTB-XL, its statements, NORM against abnormal, whether an ICU alarm is true, atrial fibrillation in
+hand-held ECG, age, sex, body-mass index, hypertension, diabetes.
 The features are frozen (the mean over a record's windows; before an alarm the last window), the head is linear or
 gradient boosting, its penalty chosen on validation patients. A set without its folder is named and left out.
 Intervals and paired differences are 95 % bootstraps over patients. Features and heads are kept in --cache, so an
-interrupted run goes on. Peers join with --weights NAME=PATH and, where their code is a checkout, --repo NAME=PATH; of
+interrupted run goes on. A second row has the encoder tuned to the task in each fold, where a fold trains 200 patients.
+Peers join with --weights NAME=PATH and, where their code is a checkout, --repo NAME=PATH; of
 the others no number is given.
 """
 
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from cardiofm.evaluate import alarms, cached, cohorts, frozen, rhythms, run, tasks, tuned
+from cardiofm.evaluate import alarms, cached, cohorts, frozen, rhythms, run, task_picture, tasks, tuned
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors import peers
 from cardiofm.evaluate.sample import Piece, summary
@@ -89,20 +91,23 @@ def main(args: argparse.Namespace) -> None:
         about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
         features |= _of_set(cohort, model, args)
-        still = Still(model)
+        still, shown = Still(model), []
         for task in ask(cohort):
             here = dict(features)
-            if task.tuned and args.steps:
+            if args.steps:
                 try:
+                    tuned.check(task)
                     here[tasks.TUNED] = tuned.embedding(cohort, task, model, sha256, args.cache, args.steps, still)
                 except SignalError as error:
-                    absent[f"{tasks.TUNED}, {name} {task.name}"] = str(error)
+                    absent.setdefault(f"{tasks.TUNED}, {name}", f"{task.name}: {error}")
             found = tasks.probed(task, here, args.cache)
+            shown.append(task_picture.told(task, found))
             more = tasks.measured(task, found)
             refused = cohort.refused
             rows += [_row(one, refused) for one in more[0]]
             differences += [_row(one, refused) for one in more[1]]
             rows += [_row(one, refused) for one in _groups(cohort, task, found)]
+        task_picture.drawn(shown, args.out / f"representation_{name}.png")
         used += [piece for piece in cohort.pieces() if piece.dataset not in {one.dataset for one in before}]
     if not used:
         raise SignalError(f"{args.data_root} must hold one of {', '.join(SETS)}, found none; give --data-root")

@@ -148,9 +148,7 @@ def main() -> None:
     for one in SHIPPED:
         if one.plan.name in args.only:
             head = release(one, model, args.data_root, args.out, args.cache, args.limit)
-            print(
-                f"{head.about.name}: {head.about.form} on {head.about.linear_of}", *lines(head.about.report), sep="\n"
-            )
+            print(f"{head.about.name}: {head.about.form} on {head.about.linear_of}", *lines(head.about), sep="\n")
 
 
 if __name__ == "__main__":

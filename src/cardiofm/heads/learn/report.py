@@ -45,7 +45,8 @@ def report(data: Data, patients: Sequence[str], about: About, learned: dict[str,
         found = scores.scored(lambda t, f, w: (w @ f) / w.sum(1), y, held, people)
         table["share within low to high"] = {"head": _plain(found)}
     counts = {p: _counts(data, patients, p, about) for p in ("train", "valid", "test") if (data.part == p).any()}
-    return {"scored_on": part, "counts": counts, "scores": table, "floors": FLOORS}
+    found = {"scored_on": part, "counts": counts, "scores": table, "floors": FLOORS}
+    return found | ({} if about.kind == "regression" else {"each": _each(about, y, answers["head"], people)})
 
 
 def metrics_of(about: About) -> dict[str, tuple[Metric, str]]:
@@ -67,14 +68,55 @@ def answer(about: About, learned: Learned, seen: list[Any]) -> Answer:
     return found, own.positive(found) if about.kind != "regression" else np.zeros(found.shape, bool)
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report as lines to print: a metric and a method each."""
-    out = [f"{part}: {c['records']} records of {c['patients']} patients" for part, c in found["counts"].items()]
-    out.append(f"scores on {'test' if found['scored_on'] == 'test' else 'validation'} patients, with 95 % intervals:")
+def lines(about: About) -> list[str]:
+    """The report of a head as lines to print: who learned, chose and is scored, then each metric and each class."""
+    found, unit = about.report, about.unit or "the label's unit"
+    out = []
+    for part, c in found["counts"].items():
+        said = ", ".join(f"{n} {name}" for name, n in c.get("classes", {}).items())
+        said = said or f"mean {c['mean']:.3g}, standard deviation {c['sd']:.3g} {unit}"
+        out.append(f"{part}: {c['records']} recordings of {c['patients']} patients ({said})")
+    whom = {"test": "test patients", "valid": "the patients who chose (there are no test patients)"}[found["scored_on"]]
+    out.append(f"scores on {whom}, in brackets the 95 % interval over patients:")
     for metric, methods in found["scores"].items():
-        for who, v in methods.items():
-            span = "" if v["low"] is None else f" [{v['low']:.3g}, {v['high']:.3g}]"
-            out.append(f"  {metric}, {who}: {v['value']:.3g}{span}")
+        name = _named(metric, about)
+        out += [f"  {name}, {who}: {_ranged(v)}" for who, v in methods.items()]
+    for name, c in found.get("each", {}).items():
+        rule = (
+            "given where it is the likeliest" if c["from"] is None else f"from a probability of {c['from']:.3g}"
+        )
+        said = f"AUROC {_ranged(c['AUROC'])}, F1 {_ranged(c['F1'])}"
+        out.append(f"  class {name!r} ({c['records']} of {c['of']} recordings; given {rule}): {said}")
+    return out
+
+
+def _named(metric: str, about: About) -> str:
+    """A metric with what it is of: the second of two classes, the mean of several, the unit of a value."""
+    if metric == "MAE":
+        return f"mean absolute error in {about.unit}" if about.unit else "mean absolute error"
+    if metric == "share within low to high":
+        return f"{metric} (± {about.calibration.half_range or math.inf:.3g})"
+    two = METRICS["two"] is metrics_of(about)
+    return f"{metric} of {about.classes[1]!r}" if two and metric != "accuracy" else metric
+
+
+def _ranged(v: dict[str, Any]) -> str:
+    value = "not known" if v["value"] is None else f"{v['value']:.3g}"
+    return value if v["low"] is None else f"{value} [{v['low']:.3g}, {v['high']:.3g}]"
+
+
+def _each(about: About, y: NDArray[Any], answer: Answer, people: Sequence[str]) -> dict[str, Any]:
+    """Of every class: its recordings, from which probability on it is given, AUROC and F1."""
+    (chance, positive), out = answer, {}
+    for k, name in enumerate(about.classes):
+        truth = np.asarray(y[:, k] if about.kind == "multilabel" else y == k, bool)
+        out[name] = {
+            "records": int(truth.sum()),
+            "of": len(truth),
+            "from": round(about.thresholds[k], 4) if about.thresholds else None,
+            "AUROC": _plain(scores.scored(scores.auroc, truth, chance[:, k], people)),
+            "F1": _plain(scores.scored(scores.f1, truth, positive[:, k], people)),
+        }
     return out
 
 
