@@ -16,7 +16,7 @@ from cardiofm.evaluate import cached, cohorts, frozen, identity, minirocket, tas
 from cardiofm.evaluate.tables.representation import representation
 from cardiofm.heads import scores
 from cardiofm.heads.learn import probes
-from cardiofm.signals import InputSpec, Window
+from cardiofm.signals import InputSpec, SignalError, Window
 
 SPEC = InputSpec()
 
@@ -246,12 +246,27 @@ def test_identity_of_perfect_and_of_blind_numbers():
     assert (allowed.sum(1) == 78).all()
     perfect, blind = (identity.similarity(x) for x in (own, rng.normal(size=(80, 16))))
     assert identity.same_patient(perfect, patients, allowed).all()
+    assert identity.average_precision(perfect, patients, allowed) == pytest.approx(1)
+    assert identity.average_precision(blind, patients, allowed).mean() < 0.2
     assert identity.equal_error(identity.verification(perfect, patients, allowed)).value == pytest.approx(0, abs=0.002)
     check = identity.verification(blind, patients, allowed)
     assert identity.equal_error(check).value == pytest.approx(0.5, abs=0.1)
     same = identity.equal_error(check, check)
     assert (same.value, same.low, same.high) == (0, 0, 0)
     assert identity.chance(patients, allowed) == pytest.approx(np.full(80, 2 / 78))
+
+
+def test_a_set_that_is_missing_is_told_and_the_others_go_on(capsys: pytest.CaptureFixture[str]):
+    def lacking() -> cohorts.Cohort:
+        raise SignalError("dataset ludb must lie in x")
+
+    there, absent = cohorts.Cohort("bidmc", [], [], np.zeros(0, int), 0), {}
+    found = list(cohorts.here({"ludb": lacking, "bidmc": lambda: there}, absent))
+    assert found == [("bidmc", there)]
+    assert absent == {"ludb": "dataset ludb must lie in x"}
+    assert capsys.readouterr().err == "ludb: dataset ludb must lie in x\n"
+    with pytest.raises(SignalError, match="must hold one of ludb, found none"):
+        list(cohorts.here({"ludb": lacking}, {}))
 
 
 @pytest.mark.shared

@@ -2,13 +2,14 @@
 
 Which windows: the only one of ptb-xl, ludb and ppg-bp (whose segments of 2.1 s are shorter than it); the last 10 s
 before the alarm of challenge-2015, or the last 30; the first three of challenge-2017; the three of every fifth half
-minute of mitdb; twelve evenly spread over each record of bidmc. Shapes: R records.
+minute of mitdb; twelve evenly spread over each record of bidmc and qtdb. Shapes: R records.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cardiofm.data.windows import window_at
 from cardiofm.evaluate.beats.rhythm import stretches
 from cardiofm.evaluate.sample import Piece
 from cardiofm.pipeline import MIN_S
-from cardiofm.signals import InputSpec, Record, Window
+from cardiofm.signals import InputSpec, Record, SignalError, Window
 
 SEALED_FOLD = 10  # of ptb-xl
 EVERY = 5  # so many half minutes of mitdb, one is taken
@@ -129,12 +130,8 @@ def mitdb(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
 def bidmc(data_root: Path, spec: InputSpec, limit: int | None = None, each: int = 12) -> Cohort:
     """`each` windows spread evenly over each record."""
 
-    def starts_s(record: Record) -> list[float]:
-        number = min(each, max(1, int(record.duration_s // spec.window_s)))
-        step_s = (record.duration_s - spec.window_s) / max(1, number - 1)
-        return [record.start_s + round(k * step_s) for k in range(number)]
-
-    return _cohort("bidmc", _by_hash(catalog.entries("bidmc", data_root), limit), data_root, spec, starts_s)
+    found = _by_hash(catalog.entries("bidmc", data_root), limit)
+    return _cohort("bidmc", found, data_root, spec, lambda record: _spread(record, spec, each))
 
 
 def ludb(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
@@ -149,9 +146,47 @@ def ppg_bp(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort
     return _cohort("ppg-bp", found, data_root, spec, lambda record: [record.start_s])
 
 
+def qtdb(data_root: Path, spec: InputSpec, limit: int | None = None, each: int = 12) -> Cohort:
+    """`each` windows spread evenly over each record of 15 min."""
+    found = _by_hash(catalog.entries("qtdb", data_root), limit)
+    return _cohort("qtdb", found, data_root, spec, lambda record: _spread(record, spec, each))
+
+
+def long_challenge_2015(data_root: Path, spec: InputSpec, limit: int | None = None, each: int = 12) -> Cohort:
+    """`each` windows spread evenly over the five minutes and more of each record."""
+    found = _by_hash(catalog.entries("challenge-2015", data_root), limit)
+    return _cohort("challenge-2015", found, data_root, spec, lambda record: _spread(record, spec, each))
+
+
+def here(read: Mapping[str, Callable[[], Cohort]], absent: dict[str, str]) -> Iterator[tuple[str, Cohort]]:
+    """The cohorts whose recordings are there, one by one; of the others it is told, and kept in `absent`, why not.
+
+    Raises SignalError where none is there.
+    """
+    found = 0
+    for name, make in read.items():
+        try:
+            cohort = make()
+        except SignalError as error:
+            absent[name] = str(error)
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        found += 1
+        yield name, cohort
+    if not found:
+        raise SignalError(f"the data root must hold one of {', '.join(read)}, found none; give --data-root")
+
+
 def _by_hash(entries: list[catalog.Entry], limit: int | None) -> list[catalog.Entry]:
     """The first records in the order of the hash of their names, never of how they look or what they are."""
     return sorted(entries, key=lambda e: hashlib.sha256(f"{e.dataset} {e.record}".encode()).digest())[:limit]
+
+
+def _spread(record: Record, spec: InputSpec, each: int) -> list[float]:
+    """Where `each` windows begin, evenly over a record, or as many as it has room for."""
+    number = min(each, max(1, int(record.duration_s // spec.window_s)))
+    step_s = (record.duration_s - spec.window_s) / max(1, number - 1)
+    return [record.start_s + round(k * step_s) for k in range(number)]
 
 
 def _cohort(

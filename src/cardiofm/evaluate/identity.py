@@ -51,6 +51,28 @@ def same_patient(like: NDArray[np.floating], patients: list[str], allowed: NDArr
     return np.where(allowed.any(1), (name[nearest] == name).astype(np.float64), np.nan)
 
 
+def average_precision(
+    like: NDArray[np.floating], patients: list[str], allowed: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Of the allowed windows, the most alike first: mean share of the same patient down to each own one `(W,)`.
+
+    NaN where the patient has no other allowed window.
+
+    >>> like = np.array([[1, 0.9, 0.8], [0.9, 1, 0.1], [0.8, 0.1, 1]])
+    >>> average_precision(like, ["a", "b", "a"], ~np.eye(3, dtype=bool)).tolist()
+    [0.5, nan, 1.0]
+    """
+    name = np.array(patients)
+    out = np.full(len(name), np.nan)
+    for k, row in enumerate(allowed):
+        at = np.flatnonzero(row)
+        own = (name[at] == name[k])[np.argsort(-like[k, at], kind="stable")]
+        if own.any():
+            rank = np.flatnonzero(own) + 1
+            out[k] = float(np.mean(np.arange(1, len(rank) + 1) / rank))
+    return out
+
+
 def chance(patients: list[str], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The share of the same patient among the allowed windows `(W,)`; NaN where none is allowed."""
     name = np.array(patients)

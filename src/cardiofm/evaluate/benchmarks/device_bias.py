@@ -10,6 +10,7 @@ Shapes: W windows, D numbers, K datasets.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from cardiofm.evaluate.tables.device_bias import device_bias as table
 from cardiofm.heads import scores
 from cardiofm.heads.learn import probes
 from cardiofm.pipeline import load
-from cardiofm.signals import InputSpec
+from cardiofm.signals import InputSpec, SignalError
 
 SETS = ("ptb-xl", "challenge-2015", "challenge-2017", "mitdb", "bidmc", "ludb")
 LIMIT = 150  # patients of a dataset
@@ -80,9 +81,14 @@ def main(args: argparse.Namespace) -> None:
 
 def sample(data_root: Path, spec: InputSpec, limit: int) -> tuple[list[Piece], int]:
     """A window for each of at most `limit` patients of a dataset, the ECG alone; and how many had no ECG."""
-    found, refused = [], 0
+    found, refused, absent = [], 0, []
     for name in SETS:
-        people = len({e.patient for e in catalog.entries(name, data_root) if e.labels.get("strat_fold") != 10})
+        try:
+            people = len({e.patient for e in catalog.entries(name, data_root) if e.labels.get("strat_fold") != 10})
+        except SignalError as error:
+            absent.append(name)
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
         for piece in pieces(name, data_root, spec, min(limit, people)):
             window = piece.window
             only = np.array([[True], [False]])
@@ -91,6 +97,8 @@ def sample(data_root: Path, spec: InputSpec, limit: int) -> tuple[list[Piece], i
             refused += seen is None
             if seen is not None:
                 found.append(replace(piece, window=seen))
+    if len(SETS) - len(absent) < 2:
+        raise SignalError(f"{data_root} must hold two of {', '.join(SETS)}, found {len(SETS) - len(absent)}; add one")
     return found, refused
 
 
@@ -165,7 +173,9 @@ def plane(x_WD: Floats) -> tuple[Floats, list[float]]:
 
 def rhythms(used: Sequence[Piece], data_root: Path) -> list[str]:
     """Sinus, AF (or flutter), other or not known, of every window, by the labels of its recording."""
-    labels = {(name, e.record): e.labels for name in SETS for e in catalog.entries(name, data_root)}
+    labels = {
+        (name, e.record): e.labels for name in {p.dataset for p in used} for e in catalog.entries(name, data_root)
+    }
     return [_rhythm(piece.dataset, labels[piece.dataset, piece.record]) for piece in used]
 
 

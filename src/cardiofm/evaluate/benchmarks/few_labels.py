@@ -3,6 +3,7 @@
 The patients are drawn at random 20 times, each time with at least two who have each label and two who lack it; every
 method has the same draws. The penalty is chosen by folds among the drawn patients, nothing else is looked at. Scored
 are the test patients of ptb-xl (fold 9; drawn are those of folds 1 to 7), elsewhere the patients that were not drawn.
+A set without its folder, or with too few patients, is named and left out.
 Writes few_labels.json and .png. Shapes: R rows (records), D numbers, L labels, S scored rows, N repeats.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +64,32 @@ def main(args: argparse.Namespace) -> None:
     differences: list[dict[str, Any]] = []
     used: list[Piece] = []
     about: dict[str, str] = {}
-    for name, (read, ask, questions) in ASKED.items():
-        cohort = read(args.data_root, model.spec, cohorts.most(name, args.limit))
+    absent: dict[str, str] = {}
+    reads = {
+        name: partial(read, args.data_root, model.spec, cohorts.most(name, args.limit))
+        for name, (read, _, _) in ASKED.items()
+    }
+    for name, cohort in cohorts.here(reads, absent):
+        ask, questions = ASKED[name][1:]
         every = [e for e in frozen.always(cohort, model, sha256) if e.name in METHODS]
         about |= {e.name: e.meaning for e in every}
         features = {e.name: cohort.mean(e.kept(cohort.windows, args.cache)) for e in every}
         for task in (t for t in ask(cohort) if t.name in questions):
             for size in SIZES:
-                more = measured(task, features, size, args.draws, args.cache)
+                try:
+                    more = measured(task, features, size, args.draws, args.cache)
+                except SignalError as error:
+                    absent[f"{name} {task.name}, {size} patients"] = str(error)
+                    continue
                 rows += [one | {"refused": cohort.refused} for one in more[0]]
                 differences += more[1]
         used += cohort.pieces()
+    if not rows:
+        raise SignalError(f"there must be patients enough for a draw, found none: {next(iter(absent.values()))}")
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "few_labels.json", "few_labels", rows, args.model, summary(used),
-        methods=about, draws=args.draws, differences=differences,
+        methods=about, draws=args.draws, differences=differences, absent=absent,
     )  # fmt: skip
     draw(result, args.out / "few_labels.png")
     print("\n".join(table(result)))

@@ -9,6 +9,7 @@ intervals over patients.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from cardiofm.heads.learn.release import MOST, SHIPPED, Shipped, examples
 from cardiofm.heads.learn.report import metrics_of, scored
 from cardiofm.heads.look import Seen, View
 from cardiofm.pipeline import load
+from cardiofm.signals import SignalError
 
 UNTOLD = "head, type not told"
 
@@ -46,11 +48,17 @@ def main(args: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     every: list[Told] = []
     data: dict[str, Any] = {}
+    absent: dict[str, str] = {}
     seen: dict[tuple[str, View], tuple[list[Example], list[Seen]]] = {}
     for one in SHIPPED:
         head = heads.load(args.heads / one.plan.name)
         key = one.dataset, head.about.view
-        tested = [e for e in examples(one.dataset, args.data_root, args.limit) if e.split == "test"]
+        try:
+            tested = [e for e in examples(one.dataset, args.data_root, args.limit) if e.split == "test"]
+        except SignalError as error:
+            absent[one.plan.name] = str(error)
+            print(f"{one.plan.name}: {error}", file=sys.stderr)
+            continue
         if key not in seen:  # what several heads look at is read once
             seen[key] = gather(tested, head.fitting(model), head.about.view, args.cache)
         label = {e.record: one.label(e) for e in catalog.entries(one.dataset, args.data_root)}
@@ -67,7 +75,9 @@ def main(args: argparse.Namespace) -> None:
             "licence": catalog.about(one.dataset).licence,
             "records": len(tested),
         }
-    result = run.save(args.out / "heads.json", "heads", rows, args.model, data)
+    if not rows:
+        raise SignalError(f"{args.data_root} must hold a set that heads were made of, found none; give --data-root")
+    result = run.save(args.out / "heads.json", "heads", rows, args.model, data, absent=absent)
     draw(every, args.out / "heads.png")
     print("\n".join(table(result)))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,14 @@ def main(args: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     used, looks = [], {}
-    for read, ask in ((before_the_alarm, tasks.of_challenge_2015), (cohorts.bidmc, tasks.of_bidmc)):
-        cohort = read(args.data_root, model.spec, args.limit, args.windows)
+    absent: dict[str, str] = {}
+    asked = {"challenge-2015": (before_the_alarm, tasks.of_challenge_2015), "bidmc": (cohorts.bidmc, tasks.of_bidmc)}
+    reads = {
+        name: partial(read, args.data_root, model.spec, args.limit, args.windows) for name, (read, _) in asked.items()
+    }
+    for name, cohort in cohorts.here(reads, absent):
         long = Long(cohort, make.kept(cohort.windows, args.cache), variabilities(cohort, args.data_root))
-        for task in ask(cohort):
+        for task in asked[name][1](cohort):
             if task.known is None and task.kind in _METRIC:
                 found, shares = answers(task, long, _INNER[task.dataset])
                 more = measured(task, found)
@@ -114,7 +119,7 @@ def main(args: argparse.Namespace) -> None:
     unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "pooling.json", "pooling", rows, args.model, summary(used),
-        methods=METHODS, windows=args.windows, differences=differences, looked=looks,
+        methods=METHODS, windows=args.windows, differences=differences, looked=looks, absent=absent,
     )  # fmt: skip
     draw(result, args.out / "pooling.png")
     print("\n".join(table(result)))

@@ -14,7 +14,7 @@ the others no number is given.
 from __future__ import annotations
 
 import argparse
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,21 +78,15 @@ def main(args: argparse.Namespace) -> None:
     used: list[Piece] = []
     about: dict[str, str] = {}
     others, absent = peers.here(args.weights, args.repo, model.spec)
-    for name in asked:
-        read, ask = SETS[name]
-        try:
-            cohort = read(args.data_root, model.spec, cohorts.most(name, args.limit))
-        except SignalError as error:
-            absent[name] = str(error)
-            print(f"{name}: {error}", file=sys.stderr)
-            continue
+    reads = {name: partial(SETS[name][0], args.data_root, model.spec, cohorts.most(name, args.limit)) for name in asked}
+    for name, cohort in cohorts.here(reads, absent):
         before = list(used)
         made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
         about |= own
         features = {method: cohort.mean(values) for method, values in made.items()}
         features |= _of_set(cohort, model, args)
         still, shown = Still(model), []
-        for task in ask(cohort):
+        for task in SETS[name][1](cohort):
             here = dict(features)
             if args.steps:
                 try:
@@ -109,8 +103,6 @@ def main(args: argparse.Namespace) -> None:
             rows += [_row(one, refused) for one in _groups(cohort, task, found)]
         task_picture.drawn(shown, args.out / f"representation_{name}.png")
         used += [piece for piece in cohort.pieces() if piece.dataset not in {one.dataset for one in before}]
-    if not used:
-        raise SignalError(f"{args.data_root} must hold one of {', '.join(SETS)}, found none; give --data-root")
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
     result = run.save(
         args.out / "representation.json", "representation", rows, args.model, summary(used),

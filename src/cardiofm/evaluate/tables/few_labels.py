@@ -38,7 +38,9 @@ def few_labels(result: dict[str, Any]) -> list[str]:
         cells = [_plain(by.get((name, task, size, method)), method == "model") for method in _METHODS]
         paired = [ranged(gains.get((name, task, size, pair)), 3) for pair in _PAIRS]
         lines.append(line((words, str(size), *cells, *paired, f"{own['patients']} ({own['refused']})")))
-    return [*lines, "", _counted(result) + " Curves: `results/few_labels.png`. " + behind("few_labels", result)]
+    absent = "; ".join(f"{name}: {why}" for name, why in result.get("absent", {}).items())
+    said = f" Not run: {absent}." if absent else ""
+    return [*lines, "", _counted(result) + said + " Curves: `results/few_labels.png`. " + behind("few_labels", result)]
 
 
 def _plain(row: dict[str, Any] | None, with_bounds: bool) -> str:

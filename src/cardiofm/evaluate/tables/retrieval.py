@@ -7,10 +7,18 @@ from typing import Any
 from cardiofm.evaluate.tables.markdown import behind, header, line
 
 _MORE = {  # (set, metric) → its column, where the results have it
+    ("bidmc", "mean average precision"): "mean average precision",
     ("bidmc", "equal error rate"): "verification, equal error rate",
+    ("qtdb", "same patient"): "QTDB, same patient",
+    ("qtdb", "mean average precision"): "QTDB, mean average precision",
+    ("qtdb", "equal error rate"): "QTDB, equal error rate",
+    ("challenge-2015", "same patient"): "challenge-2015, same recording",
+    ("challenge-2015", "mean average precision"): "challenge-2015, mean average precision",
+    ("challenge-2015", "equal error rate"): "challenge-2015, equal error rate",
     ("bidmc", "same patient, another recording"): "BIDMC, another recording",
     ("ptb-xl", "same patient, another recording"): "PTB-XL, another recording",
 }
+_LONG = {"qtdb": "QTDB", "challenge-2015": "challenge-2015 (a recording counts as a patient)"}
 
 
 def retrieval(result: dict[str, Any]) -> list[str]:
@@ -39,10 +47,13 @@ def _note(by: dict[tuple[str, str, str], dict[str, Any]]) -> str:
     several = [f"{r['patients']} of {name.upper()} ({r['windows']} windows)" for name, r in found.items() if r]
     if not several:
         return ""
-    return (
+    more = [f"{by[name, 'same patient', 'model']['patients']} of {words}" for name, words in _LONG.items()
+            if (name, "same patient", "model") in by]  # fmt: skip
+    others = f" Alike for {' and '.join(more)}, which may have been trained on." if more else ""
+    return others + (
         f" Another recording: the neighbour is looked for among other recordings only, for patients who have several: "
-        f"{', '.join(several)}; PTB-XL may have been trained on. Verification: as many own windows are missed as "
-        "others' are let in."
+        f"{', '.join(several)}; PTB-XL may have been trained on. Mean average precision: of all other "
+        "windows, the most alike first. Verification: as many own windows are missed as others' are let in."
     )
 
 
