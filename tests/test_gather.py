@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cardiofm.data.simulate import simulate
+from cardiofm.measure import gather
 from cardiofm.measure.gather import HOP_S, Gathered, Gatherer, Known
 from cardiofm.measure.locate import R
 from cardiofm.signals import SignalError
@@ -32,6 +33,18 @@ def test_every_beat_once(bpm: int, first_s: float) -> None:
     assert len(got) == len(true)
     assert np.abs(got - true).max() < 0.05
     assert (np.diff(found.ecg.at_s[:, R]) > 0.2).all()
+
+
+def test_windows_joined_before_the_end_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = truth(simulate(70, fs_ecg_hz=250, fs_ppg_hz=125, seed=4))
+    starts = np.arange(0, 60.1, 8.0)
+    whole = gathered(events, starts)
+    monkeypatch.setattr(gather, "_MANY", 2)
+    joined = gathered(events, starts)
+    assert len(whole.ecg) > 60
+    for a, b in ((whole.ecg, joined.ecg), (whole.ppg, joined.ppg)):
+        np.testing.assert_array_equal(a.at_s, b.at_s)
+        np.testing.assert_array_equal(a.chance, b.chance)
 
 
 def test_a_window_without_neighbour_owns_its_edges() -> None:

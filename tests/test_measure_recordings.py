@@ -11,6 +11,9 @@ import pytest
 from cardiofm.data import catalog
 from cardiofm.data.marks import Marks, marks
 from cardiofm.evaluate.beats.floors import classical_r
+from cardiofm.measure import intervals
+from cardiofm.measure.intervals import beat_table
+from cardiofm.measure.rows import rows
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import Measurement, Record, Signal
 
@@ -155,6 +158,20 @@ def test_a_flatter_t_wave_is_less_sure(model: Model, data_root: Path) -> None:
     before = plain.confidence["qt_ms"][np.isfinite(plain.values["qt_ms"])]
     assert given.mean() < 0.5 or m.confidence["qt_ms"][given].mean() < before.mean() - 0.15
     assert np.isfinite(m.values["r_peak_s"]).sum() == np.isfinite(plain.values["r_peak_s"]).sum()
+
+
+def test_a_table_made_in_parts_is_the_same(model: Model, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = model.gather(recording(data_root, "bidmc", "bidmc13", 0, 480))
+    chosen = rows(found, (True, True), model.calibration)
+    whole = beat_table(found, chosen, model.calibration)
+    monkeypatch.setattr(intervals, "_PART", 20)
+    monkeypatch.setattr(intervals, "_MARGIN", 64)  # beats of half a minute and more: only PAT looks further
+    parts = beat_table(found, chosen, model.calibration)
+    assert len(chosen) > 10 * 20 + 2 * 64
+    assert np.isfinite(whole.values["pat_ms"]).mean() > 0.9
+    for a, b in ((whole.values, parts.values), (whole.confidence, parts.confidence), (whole.reason, parts.reason)):
+        for column in a:
+            np.testing.assert_array_equal(a[column], b[column], err_msg=column)
 
 
 @pytest.mark.parametrize("name", ["bidmc01", "bidmc13", "bidmc32"])

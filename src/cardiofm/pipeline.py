@@ -225,7 +225,7 @@ class Model:
         source = "tokens, cleaned of noise" if denoise else f"codes, {rate}" if hidden.none else "tokens"
         return f"drawn by the model {self.name!r} from {source}"
 
-    def measure(self, record: Record, smoothed: bool = True, batch: int = 16) -> Measurement:
+    def measure(self, record: Record, smoothed: bool = True, batch: int = 4) -> Measurement:
         """One row per beat: points in s, intervals in ms, each with its confidence or the reason why not; and figures.
 
         A beat's PAT leans on its neighbours as far as it is unsure, unless `smoothed` is False. A record in
@@ -238,7 +238,7 @@ class Model:
         told = None if self._rhythms is None else rhythms.rhythm_of(self._rhythms, record)
         return whole.measurement(record, found, self.spec.window_s, self.calibration, smoothed=smoothed, rhythm_of=told)
 
-    def gather(self, record: Record, batch: int = 16) -> Gathered:
+    def gather(self, record: Record, batch: int = 4) -> Gathered:
         """The points of every beat of a record with their expected errors, before anything is judged."""
         from cardiofm.measure.gather import HOP_S, Gatherer
 

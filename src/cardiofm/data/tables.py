@@ -15,6 +15,7 @@ import numpy as np
 from cardiofm.data.files import check_embeddings_path, whole
 from cardiofm.signals import MEASURES, REASONS, Features, Measurement
 
+_PART = 16_384  # rows written at once
 _WORDS, _COUNTS = ("record", "rhythm"), ("beats",)  # columns of a stretch that are no float
 
 
@@ -26,7 +27,8 @@ def check_table_path(path: Path) -> None:
 def write_beats(measurements: Iterable[Measurement], path: Path) -> int:
     """Write the beats of records, one after another, as .parquet or .csv says; gives the number of rows.
 
-    The file appears when all is written, also where there is no beat at all. Memory holds one record at a time.
+    The file appears when all is written, also where there is no beat at all. Memory holds one record's numbers, and its
+    table in parts.
     """
     import pyarrow.csv
     import pyarrow.parquet
@@ -40,16 +42,23 @@ def write_beats(measurements: Iterable[Measurement], path: Path) -> int:
             writer = pyarrow.parquet.ParquetWriter(partial, schema, compression="zstd")
         with writer:
             for one in measurements:
-                writer.write_table(beats(one))
+                for first in range(0, len(one), _PART):
+                    writer.write_table(beats(_rows(one, first), first))
                 rows += len(one)
     return rows
 
 
-def beats(one: Measurement) -> Any:
-    """The beats of a record as a pyarrow table."""
+def _rows(one: Measurement, first: int) -> Measurement:
+    """The next `_PART` rows of a record's."""
+    columns = ({c: x[first : first + _PART] for c, x in d.items()} for d in (one.values, one.confidence, one.reason))
+    return Measurement(one.record, *columns, one.summary, one.stretches)
+
+
+def beats(one: Measurement, before: int = 0) -> Any:
+    """The beats of a record as a pyarrow table; `before`: how many came before them."""
     import pyarrow as pa
 
-    columns: dict[str, Any] = {"record": [one.record] * len(one), "beat": np.arange(1, len(one) + 1)}
+    columns: dict[str, Any] = {"record": [one.record] * len(one), "beat": np.arange(before + 1, before + len(one) + 1)}
     for name in MEASURES:
         absent = np.isnan(one.values[name])
         columns[name] = pa.array(one.values[name], mask=absent)

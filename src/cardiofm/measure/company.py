@@ -64,8 +64,10 @@ def around(at_s: Floats, value: NDArray[np.floating]) -> Floats:
     [0.8, 0.8, 0.8, 0.1]
     """
     first, last = np.searchsorted(at_s, at_s - COMPANY_S), np.searchsorted(at_s, at_s + COMPANY_S, "right")
-    found = [np.median(value[a:b], axis=0) for a, b in zip(first, last, strict=True)]
-    return np.array(found, np.float64).reshape(value.shape)
+    out = np.empty(value.shape)
+    for k, (a, b) in enumerate(zip(first, last, strict=True)):
+        out[k] = np.median(value[a:b], axis=0)
+    return out
 
 
 def evenness(at_s: Floats) -> Floats:

@@ -19,6 +19,8 @@ HOP_S = 8.0  # from window to window when a record is measured
 SAME_S = 0.12  # two anchors closer than this, of two windows, are one beat
 _SHARED_S = 0.06  # how far beyond its middle a window looks, so that no beat falls between two
 _ANCHORS = (R, FOOT - PPG.start)  # columns
+_EVENTS = (len(ECG_EVENTS), len(PPG_EVENTS))
+_MANY = 500  # windows whose points are joined at once
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,7 @@ class Gatherer:
         if self._waiting is not None:
             self._settle(None)
             self._waiting = None
-        ecg, ppg = (
-            _merged(Points.join(parts, K), anchor)
-            for parts, K, anchor in zip(self._parts, (len(ECG_EVENTS), len(PPG_EVENTS)), _ANCHORS, strict=True)
-        )
+        ecg, ppg = (_merged(parts, K, anchor) for parts, K, anchor in zip(self._parts, _EVENTS, _ANCHORS, strict=True))
         known = tuple(_spans(spans) for spans in self._spans)
         starts = np.array([s for s, _ in self._windows])
         quality = np.stack([q for _, q in self._windows]) if self._windows else np.empty((0, 2), np.float32)
@@ -115,20 +114,23 @@ class Gatherer:
             at_s = points.at_s[:, anchor]
             own = (at_s >= low_s - _SHARED_S * joined) & (at_s < high_s + _SHARED_S * (next_s is not None))
             self._parts[c].append(points.rows(own))
+            if len(self._parts[c]) > _MANY:  # small arrays take more than what they hold
+                self._parts[c][:] = [Points.join(self._parts[c], _EVENTS[c])]
             edges = np.flatnonzero(np.diff(np.concatenate(([False], one.valid[c], [False])).astype(np.int8)))
             for first_s, last_s in (edges.reshape(-1, 2) / one.fs_hz + one.start_s).clip(low_s, high_s):
                 if first_s < last_s:
                     self._spans[c].append((float(first_s), float(last_s)))
 
 
-def _merged(points: Points, anchor: int) -> Points:
-    """In time order, one of two that are the same beat: the one whose anchor stands higher."""
-    points = points.rows(np.argsort(points.at_s[:, anchor], kind="stable"))
-    near = np.flatnonzero(np.diff(points.at_s[:, anchor]) < SAME_S)
-    if len(near) == 0:
-        return points
-    lower = np.where(points.chance[near, anchor] >= points.chance[near + 1, anchor], near + 1, near)
-    return points.rows(np.setdiff1d(np.arange(len(points)), lower))
+def _merged(parts: list[Points], events: int, anchor: int) -> Points:
+    """In time order, one of two that are the same beat: the one whose anchor stands higher. The parts are used up."""
+    points = Points.join(parts, events)
+    parts.clear()
+    order = np.argsort(points.at_s[:, anchor], kind="stable")
+    near = np.flatnonzero(np.diff(points.at_s[order, anchor]) < SAME_S)
+    chance = points.chance[order, anchor]
+    lower = np.where(chance[near] >= chance[near + 1], near + 1, near)
+    return points.rows(np.delete(order, lower))
 
 
 def _spans(spans: list[tuple[float, float]]) -> Known:

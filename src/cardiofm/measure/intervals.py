@@ -8,7 +8,7 @@ Shapes: B rows, one per beat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 
 import numpy as np
@@ -18,7 +18,7 @@ from cardiofm.measure import smooth
 from cardiofm.measure.band import Bools, Floats
 from cardiofm.measure.confidence import TOLERANCE_S, Calibration, features
 from cardiofm.measure.gather import Gathered
-from cardiofm.measure.locate import ECG_EVENTS, PPG_EVENTS, Points
+from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
 from cardiofm.measure.rows import CODE, Rows
 from cardiofm.signals import MEASURES
 
@@ -29,6 +29,8 @@ _MERGE_S = 0.02  # a T wave may overlap the next P by this much
 _GAP_S = 0.1  # an interval with more unknown signal inside may hide a beat
 _ENDS = {"pr": ("p_onset", "qrs_onset"), "qrs": ("qrs_onset", "qrs_offset"), "qt": ("qrs_onset", "t_end")}
 _ORDER = ("p_onset", "p_offset", "qrs_onset", "r_peak", "qrs_offset", "t_peak", "t_end")
+_PART = 4096  # beats of which the table is made at once,
+_MARGIN = 256  # beside as many on both sides; `AROUND_S` holds fewer, the refractory time sees to that
 Codes = NDArray[np.uint8]
 
 
@@ -46,6 +48,10 @@ class Seen:
     def but(self, where: Bools, reason: str) -> Seen:
         """With a reason where there was none yet."""
         return replace(self, why=np.where(where & (self.why == 0), CODE[reason], self.why).astype(np.uint8))
+
+    def part(self, first: int, stop: int) -> Seen:
+        """Of the beats from `first` to before `stop`."""
+        return Seen(*(getattr(self, f.name)[first:stop] for f in fields(self)))
 
     def features(self, name: str) -> Floats:
         """What the confidence is made of, `(B, F)`; NaN where there is no value."""
@@ -82,17 +88,33 @@ def seen_intervals(points: dict[str, Seen], found: Gathered, rows: Rows, smoothe
     out = {"rr": rr} | {name: _between(points[first], points[last]) for name, (first, last) in _ENDS.items()}
     t_chance = np.minimum(out["qt"].chance, points["t_peak"].chance)  # a T wave that is seen ill has an end that is
     out["qt"] = _as_around(replace(out["qt"], chance=t_chance), points["r_peak"].value_s)
-    out["pat"] = _between(points["r_peak"], points["ppg_foot"])
-    if smoothed:
-        rr_s = np.where(rr.why == 0, rr.value_s, np.nan)
-        out["pat"] = _smoothed(out["pat"], points["r_peak"].value_s, rr_s, smooth.PAT)
+    out["pat"] = _pat(points["r_peak"], points["ppg_foot"], rr, smoothed)
     return out
 
 
 def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: bool = True) -> Table:
-    """The table of a record's beats."""
+    """The table of a record's beats, made in parts: but for its own columns a day takes no more than an hour.
+
+    Only a smoothed PAT knows of beats that are further away than `_MARGIN`.
+    """
+    r, foot = _seen(found.ecg, rows.ecg, R, rows.no_ecg), _seen(found.ppg, rows.ppg, FOOT - PPG.start, rows.no_ppg)
+    pat = _pat(r, foot, _rr(r, found, rows), smoothed)
+    B = len(rows)
+    kinds = (np.float64, np.float32, np.uint8)
+    table = Table(*({column: np.empty(B, kind) for column in MEASURES} for kind in kinds))
+    for first in range(0, B, _PART):
+        low, high = max(0, first - _MARGIN), min(B, first + _PART + _MARGIN)
+        part = _part(found, rows.part(low, high), pat.part(low, high), calibration)
+        for f in fields(Table):
+            for column, values in getattr(table, f.name).items():
+                values[first : first + _PART] = getattr(part, f.name)[column][first - low :][:_PART]
+    return table
+
+
+def _part(found: Gathered, rows: Rows, pat: Seen, calibration: Calibration) -> Table:
+    """The table of a few beats that follow each other; right but for those at its ends, whose company is not here."""
     points = seen_points(found, rows)
-    intervals = seen_intervals(points, found, rows, smoothed)
+    intervals = seen_intervals(points, found, rows, smoothed=False) | {"pat": pat}
     sure = {n: calibration.confidence(n, s.features(n)) for n, s in (points | intervals).items()}
     points, intervals = (
         {name: _judged(seen, name, sure[name], calibration) for name, seen in part.items()}
@@ -107,8 +129,7 @@ def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: 
         column, unit = (f"{name}_s", 1.0) if name in points else (f"{name}_ms", 1000.0)
         _put(table, column, seen.value_s * unit, sure[name], seen.why)
     _corrected(table)
-    values, certain, why = table.values, table.confidence, table.reason
-    return Table({c: values[c] for c in MEASURES}, {c: certain[c] for c in MEASURES}, {c: why[c] for c in MEASURES})
+    return table
 
 
 def _judged(seen: Seen, name: str, sure: NDArray[np.float32], calibration: Calibration) -> Seen:
@@ -211,6 +232,13 @@ def _as_around(seen: Seen, at_s: Floats) -> Seen:
 
 def _shifted(why: Codes) -> Codes:
     return np.concatenate(([CODE["no beat before"]], why[:-1])).astype(np.uint8)[: len(why)]
+
+
+def _pat(r: Seen, foot: Seen, rr: Seen, smoothed: bool) -> Seen:
+    seen = _between(r, foot)
+    if not smoothed:
+        return seen
+    return _smoothed(seen, r.value_s, np.where(rr.why == 0, rr.value_s, np.nan), smooth.PAT)
 
 
 def _smoothed(seen: Seen, at_s: Floats, rr_s: Floats, course: smooth.Course) -> Seen:

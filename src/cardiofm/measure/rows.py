@@ -49,6 +49,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ecg)
 
+    def part(self, first: int, stop: int) -> Rows:
+        """The beats from `first` to before `stop`, known by the same points."""
+        ecg, ppg, no_ecg, no_ppg = (x[first:stop] for x in (self.ecg, self.ppg, self.no_ecg, self.no_ppg))
+        return Rows(ecg, ppg, no_ecg, no_ppg, self.doubtful_s, self.paired)
+
 
 def confidences(points: Points, events: tuple[str, ...], calibration: Calibration) -> NDArray[np.float32]:
     """How sure each point is, `(B, K)`."""
