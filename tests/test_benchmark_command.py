@@ -59,6 +59,10 @@ def test_sets_that_are_there_are_measured(data_root: Path, tmp_path: Path) -> No
     assert {"ppg-bp", "ludb"} <= set(found["absent"])
     assert {"superclasses", "abnormal", "age", "sex"} < {row["task"] for row in found["rows"]}
     assert (tmp_path / "out" / "representation.png").stat().st_size > 1000
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "| PTB-XL, 5 superclasses, macro-AUROC | " in page
+    assert "![representation](representation.png)" in page
+    assert "![representation_ptb-xl](representation_ptb-xl.png)" in page
     before = {path.name for path in (tmp_path / "cache").iterdir()}
     run("representation", "--limit", 60, *common)
     assert {path.name for path in (tmp_path / "cache").iterdir()} == before  # nothing was computed again

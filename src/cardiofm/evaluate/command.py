@@ -62,10 +62,11 @@ def benchmark(
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder of the results.")] = Path("results"),
 ) -> None:
-    """Measure the model beside the tools of today on public recordings: a table, a JSON file, pictures.
+    """Measure the model beside the tools of today on public recordings: JSON files, pictures, and a page of tables.
 
     A task whose recordings are missing is named, and the others still run. Features are kept: an interrupted run goes
-    on where it was.
+    on where it was. The page is results.md beside the files; those of the repository's own results stand in its
+    README.md and docs/results.md.
 
     \b
     Example:
@@ -89,6 +90,8 @@ def benchmark(
         except (SignalError, CheckpointError, ConfigError) as error:
             failed = True
             typer.echo(f"cardiofm: {name}: {error}", err=True)
+    for page in published(out):
+        typer.echo(f"tables: {page}")
     if failed:
         raise typer.Exit(2)
 
@@ -98,3 +101,15 @@ def run(task: str, given: dict[str, Any]) -> None:
     module = importlib.import_module(f"cardiofm.evaluate.{TASKS[task][0]}")
     own = vars(module.parser().parse_args([]))
     module.main(Namespace(**own | {option: value for option, value in given.items() if option in own}))
+
+
+def published(out: Path) -> list[Path]:
+    """The pages written from all the results in a folder."""
+    if not any(out.glob("*.json")):
+        return []
+    report, root = importlib.import_module("cardiofm.evaluate.report"), Path(__file__).resolve().parents[3]
+    if out.resolve() == root / "results":
+        return [root / name for name, write in report.PAGES.items() if report.update(root / name, write(out))]
+    page = out / "results.md"
+    page.write_text("# Results\n\n" + report.render(out).replace("](../results/", "]("), encoding="utf-8")
+    return [page]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from cardiofm.evaluate.heads_picture import Told, draw
-from cardiofm.evaluate.tasks import CLASSES, Key, Task, decisions
-from cardiofm.heads import scores
+from cardiofm.evaluate.tasks import CLASSES, Key, Task
 from cardiofm.heads.calibration import Calibration
 from cardiofm.heads.head import About
+from cardiofm.heads.learn import decide
 from cardiofm.heads.learn.probes import HeldOut
 
 _CLASSES = {  # by the beginning of a task's name
@@ -44,7 +44,7 @@ def told(task: Task, found: Mapping[Key, HeldOut]) -> Told:
     y, said = task.y[at], one.scores[at]
     if kind == "regression":
         return Told(about, y, said[:, None], people)
-    given = decisions(task, one, next((a.decide for a in task.asked.values() if a.decide), scores.f1))[at]
+    given = decide.positive(one, task.y, next((a.decide for a in task.asked.values() if a.decide), decide.F1))[at]
     if kind == "multilabel":
         return Told(about, y, said, people, given)
     return Told(

@@ -19,6 +19,7 @@ from cardiofm.evaluate.bootstrap import Interval
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.heads import scores
 from cardiofm.heads.learn import probes
+from cardiofm.heads.learn.decide import CHALLENGE, F1, F1_FALSE, Rule, positive
 from cardiofm.heads.learn.probes import HeldOut, Kind
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -37,14 +38,10 @@ Key = tuple[str, str]  # method, head
 
 @dataclass(frozen=True)
 class Asked:
-    """A metric and, where it needs decisions, what the threshold is chosen for on validation patients."""
+    """A metric and, where it needs decisions, for which rule the threshold is found on validation patients."""
 
     metric: scores.Metric
-    decide: scores.Metric | None = None
-
-
-def _f1_false(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
-    return scores.f1(~np.asarray(y, bool), ~np.asarray(positive, bool), weight_RW)
+    decide: Rule | None = None
 
 
 def _true_negative(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[Any]) -> NDArray[np.float64]:
@@ -54,9 +51,9 @@ def _true_negative(y: NDArray[Any], positive: NDArray[Any], weight_RW: NDArray[A
 _AUROC = {"AUROC": Asked(scores.auroc)}
 _YEARS = {"MAE, years": Asked(scores.mae), "r": Asked(scores.pearson)}
 _ALARM = {
-    "challenge score": Asked(scores.challenge_score, scores.challenge_score),
-    "TPR": Asked(scores.true_rate, scores.challenge_score),
-    "TNR": Asked(_true_negative, scores.challenge_score),
+    "challenge score": Asked(scores.challenge_score, CHALLENGE),
+    "TPR": Asked(scores.true_rate, CHALLENGE),
+    "TNR": Asked(_true_negative, CHALLENGE),
 }
 
 
@@ -102,7 +99,7 @@ class Task:
         found = {PAIRS[0]: (own, ("untrained", self.head)), PAIRS[1]: (own, ("minirocket", "linear"))}
         found[PAIRS[2]] = ((both, "linear"), (crafted, "linear"))
         found |= {PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {}
-        found |= {f"{TUNED} - model": ((TUNED, "fused"), own)}
+        found |= {f"{TUNED} - model": ((TUNED, "fused"), ("model", "linear"))}
         return found | {f"{TUNED_BOTH} - {both}": ((TUNED_BOTH, "fused"), (both, "fused"))}
 
     def held_out(self, x: NDArray[np.floating], head: probes.Head, cache: Path | None = None) -> HeldOut:
@@ -152,10 +149,13 @@ def of_ptb_xl(cohort: Cohort) -> list[Task]:
     labelled = np.flatnonzero(truth.any(1))
     five = {
         "macro-AUROC": Asked(scores.macro_auroc),
-        "macro-F1": Asked(scores.macro_f1, scores.f1),
-        "weighted F1": Asked(scores.weighted_f1, scores.f1),
+        "macro-F1": Asked(scores.macro_f1, F1),
+        "weighted F1": Asked(scores.weighted_f1, F1),
     }
-    two = _AUROC | {"F1 (abnormal)": Asked(scores.f1, scores.f1), "F1 (NORM)": Asked(_f1_false, _f1_false)}
+    two = _AUROC | {
+        "F1 (abnormal)": Asked(F1.metric, F1),
+        "F1 (NORM)": Asked(F1_FALSE.metric, F1_FALSE),
+    }
     return [
         _task(cohort, "superclasses", "multilabel", labelled, truth, five, part=part),
         *_statements(cohort, part),
@@ -196,7 +196,7 @@ def of_challenge_2015(cohort: Cohort) -> list[Task]:
 def of_challenge_2017(cohort: Cohort) -> list[Task]:
     """Atrial fibrillation against normal, other and noisy."""
     truth = np.array([one == "A" for one in cohort.label("rhythm")])
-    asked = _AUROC | {"F1 (AF)": Asked(scores.f1, scores.f1)}
+    asked = _AUROC | {"F1 (AF)": Asked(F1.metric, F1)}
     return [_task(cohort, "AF", "binary", np.arange(len(truth)), truth, asked, crafted=rhythms.NAME)]
 
 
@@ -205,7 +205,7 @@ def of_mitdb(cohort: Cohort) -> list[Task]:
     part = ["test" if e.dataset == "mitdb" else e.split for e in cohort.entries]
     rows = np.array([k for k, e in enumerate(cohort.entries) if e.dataset == "mitdb" or e.split != "test"])
     truth = np.array([one == "A" for one in cohort.label("rhythm")])
-    asked = _AUROC | {"F1 (AF)": Asked(scores.f1, scores.f1)}
+    asked = _AUROC | {"F1 (AF)": Asked(F1.metric, F1)}
     return [_task(cohort, "AF, learned elsewhere", "binary", rows, truth, asked, part=part)]
 
 
@@ -272,18 +272,24 @@ def probed(task: Task, features: dict[str, NDArray[np.floating]], cache: Path | 
     if task.trees:
         by_trees = {"hand-crafted", task.crafted} | ({"model", "untrained"} if task.head == "boosting" else set())
         found |= {(name, "boosting"): task.held_out(x[name], "boosting", cache) for name in sorted(by_trees)}
-        found["model + hand-crafted", "fused"] = probes.fused(
-            found["model", task.head], found[task.crafted, "boosting"], task.y, task.kind
+        found["model + hand-crafted", "fused"] = _fused(
+            task, found["model", "linear"], found[task.crafted, "boosting"], found["model + hand-crafted", "linear"]
         )
     if TUNED in x:
-        found[TUNED, "fused"] = probes.fused(found["model", task.head], found[TUNED, "linear"], task.y, task.kind)
+        found[TUNED, "fused"] = _fused(task, found["model", "linear"], found[TUNED, "linear"])
         if task.trees:
-            crafted = found[task.crafted, "boosting"]
-            found[TUNED_BOTH, "fused"] = probes.fused(found[TUNED, "fused"], crafted, task.y, task.kind)
+            found[TUNED_BOTH, "fused"] = _fused(task, found["model + hand-crafted", "fused"], found[TUNED, "linear"])
     if task.known is not None:
         found["what is known", "linear"] = task.held_out(told, "linear", cache)
     found["constant", "none"] = task.held_out(np.zeros((len(task.rows), 1)), "linear")
     return found
+
+
+def _fused(task: Task, first: HeldOut, *others: HeldOut) -> HeldOut:
+    """Heads averaged one after another, each with the weight that the validation patients like best."""
+    for one in others:
+        first = probes.fused(first, one, task.y, task.kind)
+    return first
 
 
 def _also(x: NDArray[np.floating], told: NDArray[np.float64]) -> NDArray[np.floating]:
@@ -316,12 +322,7 @@ def _answer(task: Task, one: HeldOut, asked: Asked) -> NDArray[Any]:
     """The scores, or the decisions where the metric wants them."""
     if asked.decide is None:
         return one.scores
-    return decisions(task, one, asked.decide)
-
-
-def decisions(task: Task, one: HeldOut, decide: scores.Metric) -> NDArray[np.bool_]:
-    """Which labels are given `(R,)` or `(R, L)`: from where on `decide` is best for the fold's validation patients."""
-    return one.positive(task.y, lambda y, positive: np.nan_to_num(scores.once(decide, y, positive), nan=-1.0))
+    return positive(one, task.y, asked.decide)
 
 
 def in_groups(task: Task, one: HeldOut, groups: dict[str, NDArray[np.bool_]]) -> dict[str, Interval]:

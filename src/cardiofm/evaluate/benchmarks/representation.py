@@ -37,13 +37,14 @@ METHODS = {  # beside the extractors
     rhythms.NAME: rhythms.MEANING,
     "what is known": "the type of alarm alone",
     tasks.TUNED: tuned.MEANING,
-    tasks.TUNED_BOTH: "that, and boosting on the hand-crafted numbers, averaged; weight chosen on validation patients",
+    tasks.TUNED_BOTH: "the heads on both and on the tuned encoder, averaged; weight chosen on validation patients",
     "constant": "the majority, or the mean",
 }
 HEADS = {
     "linear": "logistic or ridge regression, penalty chosen on validation patients",
     "boosting": "gradient boosting, tree size chosen on validation patients",
-    "fused": "linear on the embedding and boosting on the numbers, averaged; weight chosen on validation patients",
+    "fused": "linear on the embedding, boosting on the numbers and linear on both (or as the method says), averaged; "
+    "weights chosen on validation patients",
     "none": "no features",
 }
 SETS = {
@@ -101,6 +102,7 @@ def main(args: argparse.Namespace) -> None:
             rows += [_row(one, refused) for one in more[0]]
             differences += [_row(one, refused) for one in more[1]]
             rows += [_row(one, refused) for one in _groups(cohort, task, found)]
+        args.out.mkdir(parents=True, exist_ok=True)
         task_picture.drawn(shown, args.out / f"representation_{name}.png")
         used += [piece for piece in cohort.pieces() if piece.dataset not in {one.dataset for one in before}]
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])

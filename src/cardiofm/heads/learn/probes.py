@@ -7,7 +7,7 @@ Shapes: W rows (windows or records), D features, L labels. Needs scikit-learn.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,7 +27,6 @@ from cardiofm.signals import SignalError
 
 Kind = Literal["binary", "classes", "multilabel", "regression"]
 Head = Literal["linear", "boosting"]
-Decide = Callable[[NDArray[Any], NDArray[np.bool_]], float]  # (truth, positive) → the higher the better
 
 PENALTIES = tuple(float(p) for p in 10.0 ** np.arange(5, -2, -1))  # of the squared weights, from strong to weak
 LEAVES = (4, 8, 16)  # of a boosted tree
@@ -122,20 +121,6 @@ class HeldOut:
     fold: NDArray[np.int64]  # -1 where a row is in no test fold
     inner: tuple[tuple[NDArray[np.int64], NDArray[np.float64]], ...]  # of each fold: rows, their scores
 
-    def positive(self, y: ArrayLike, decide: Decide) -> NDArray[np.bool_]:
-        """Decisions `(W,)` or `(W, L)`, each fold with the threshold that its validation patients like best."""
-        y = np.asarray(y, bool)
-        if y.ndim == 2:
-            return np.stack([self._label(k).positive(y[:, k], decide) for k in range(y.shape[1])], axis=1)
-        out = np.zeros(len(y), bool)
-        for fold, (rows, score) in enumerate(self.inner):
-            at = self.fold == fold
-            out[at] = self.scores[at] >= threshold(y[rows], score, decide)
-        return out
-
-    def _label(self, k: int) -> HeldOut:
-        return HeldOut(self.scores[:, k], self.fold, tuple((rows, score[:, k]) for rows, score in self.inner))
-
 
 def cross_validated(
     x: ArrayLike,
@@ -215,20 +200,6 @@ def fused(a: HeldOut, b: HeldOut, y: ArrayLike, kind: Kind) -> HeldOut:
         out[at] = _mixed(a.scores[at], b.scores[at], _WEIGHTS[best], kind)
         inner.append((rows, mixed[best]))
     return HeldOut(out, a.fold, tuple(inner))
-
-
-def threshold(y: ArrayLike, score: ArrayLike, decide: Decide) -> float:
-    """The threshold of `score >= threshold` that gives the highest `decide(y, positive)`, halfway between two scores.
-
-    >>> threshold([False, True, True], [0.1, 0.3, 0.9], lambda y, p: float((y == p).mean()))
-    0.2
-    """
-    y, score = np.asarray(y, bool), np.asarray(score, np.float64)
-    values = np.unique(score)
-    if len(values) > 200:
-        values = np.unique(np.quantile(values, np.linspace(0, 1, 200)))
-    candidates = np.concatenate([[-np.inf], (values[:-1] + values[1:]) / 2, [np.inf]])
-    return float(candidates[int(np.argmax([decide(y, score >= c) for c in candidates]))])
 
 
 def _by_folds(

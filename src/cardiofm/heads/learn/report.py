@@ -82,9 +82,7 @@ def lines(about: About) -> list[str]:
         name = _named(metric, about)
         out += [f"  {name}, {who}: {_ranged(v)}" for who, v in methods.items()]
     for name, c in found.get("each", {}).items():
-        rule = (
-            "given where it is the likeliest" if c["from"] is None else f"from a probability of {c['from']:.3g}"
-        )
+        rule = "given where it is the likeliest" if c["from"] is None else f"from a probability of {c['from']:.3g}"
         said = f"AUROC {_ranged(c['AUROC'])}, F1 {_ranged(c['F1'])}"
         out.append(f"  class {name!r} ({c['records']} of {c['of']} recordings; given {rule}): {said}")
     return out
