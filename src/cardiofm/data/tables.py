@@ -7,6 +7,7 @@ and `reasons`, which says why: "no P wave seen: p_onset_s p_offset_s pr_ms; nois
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,11 @@ def write_beats(measurements: Iterable[Measurement], path: Path) -> int:
 
 def _rows(one: Measurement, first: int) -> Measurement:
     """The next `_PART` rows of a record's."""
-    columns = ({c: x[first : first + _PART] for c, x in d.items()} for d in (one.values, one.confidence, one.reason))
-    return Measurement(one.record, *columns, one.summary, one.stretches)
+    values, confidence, reason = (
+        {c: x[first : first + _PART] for c, x in columns.items()}
+        for columns in (one.values, one.confidence, one.reason)
+    )
+    return replace(one, values=values, confidence=confidence, reason=reason)
 
 
 def beats(one: Measurement, before: int = 0) -> Any:

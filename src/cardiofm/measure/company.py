@@ -81,8 +81,9 @@ def evenness(at_s: Floats) -> Floats:
     interval_s, middle_s = np.diff(at_s), (at_s[1:] + at_s[:-1]) / 2
     first = np.searchsorted(middle_s, at_s - COMPANY_S)
     last = np.searchsorted(middle_s, at_s + COMPANY_S, "right")
-    parts = [interval_s[a:b] for a, b in zip(first, last, strict=True)]
-    return np.array([np.mean(np.abs(i / np.median(i) - 1) <= _NEAR) if len(i) >= _LEAST else 0.0 for i in parts])
+    parts = (interval_s[a:b] for a, b in zip(first, last, strict=True))
+    even = (np.mean(np.abs(i / np.median(i) - 1) <= _NEAR) if len(i) >= _LEAST else 0.0 for i in parts)
+    return np.fromiter(even, np.float64, len(at_s))
 
 
 def within(at_s: Floats, of_s: Floats, far_s: float = HEART_S) -> Bools:

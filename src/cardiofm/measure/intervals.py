@@ -51,7 +51,7 @@ class Seen:
 
     def part(self, first: int, stop: int) -> Seen:
         """Of the beats from `first` to before `stop`."""
-        return Seen(*(getattr(self, f.name)[first:stop] for f in fields(self)))
+        return replace(self, **{f.name: getattr(self, f.name)[first:stop] for f in fields(self)})
 
     def features(self, name: str) -> Floats:
         """What the confidence is made of, `(B, F)`; NaN where there is no value."""
@@ -100,8 +100,11 @@ def beat_table(found: Gathered, rows: Rows, calibration: Calibration, smoothed: 
     r, foot = _seen(found.ecg, rows.ecg, R, rows.no_ecg), _seen(found.ppg, rows.ppg, FOOT - PPG.start, rows.no_ppg)
     pat = _pat(r, foot, _rr(r, found, rows), smoothed)
     B = len(rows)
-    kinds = (np.float64, np.float32, np.uint8)
-    table = Table(*({column: np.empty(B, kind) for column in MEASURES} for kind in kinds))
+    table = Table(
+        {c: np.empty(B) for c in MEASURES},
+        {c: np.empty(B, np.float32) for c in MEASURES},
+        {c: np.empty(B, np.uint8) for c in MEASURES},
+    )
     for first in range(0, B, _PART):
         low, high = max(0, first - _MARGIN), min(B, first + _PART + _MARGIN)
         part = _part(found, rows.part(low, high), pat.part(low, high), calibration)

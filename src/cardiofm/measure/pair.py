@@ -8,7 +8,8 @@ R peak takes the foot that lies nearest to where the course expects it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -144,12 +145,12 @@ def delay_course(r_s: Floats, foot_s: Floats) -> Floats:
 
     The most likely course over steps of 5 s, with states of 10 ms; what agrees is counted with a triangle of ±50 ms.
     """
-    count_TS = _agreeing(r_s, foot_s)
-    T, S = count_TS.shape
+    T, S = 1 + int((r_s[-1] - r_s[0]) / _STEP_S), round((DELAY_S[1] - DELAY_S[0]) / _BIN_S)
+    counts = _agreeing(r_s, foot_s, T, S)
     shifts = range(-_BINS_A_STEP, _BINS_A_STEP + 1)
-    total, came = count_TS[0].copy(), np.zeros((T, S), np.int16)
+    total, came = next(counts), np.zeros((T, S), np.int16)
     padded = np.full(S + 2 * _BINS_A_STEP, -np.inf)
-    for t in range(1, T):
+    for t, count_S in enumerate(counts, start=1):
         padded[_BINS_A_STEP : _BINS_A_STEP + S] = total
         tried = np.stack([padded[_BINS_A_STEP + d : _BINS_A_STEP + d + S] - _CHANGE * abs(d) for d in shifts])
         choice = tried.argmax(0)
@@ -157,7 +158,7 @@ def delay_course(r_s: Floats, foot_s: Floats) -> Floats:
         top = int(total.argmax())
         jump = total[top] - _JUMP > best
         came[t] = np.where(jump, top, origin)
-        total = np.where(jump, total[top] - _JUMP, best) + count_TS[t]
+        total = np.where(jump, total[top] - _JUMP, best) + count_S
     state = np.empty(T, np.int64)
     state[-1] = int(total.argmax())
     for t in range(T - 1, 0, -1):
@@ -166,21 +167,18 @@ def delay_course(r_s: Floats, foot_s: Floats) -> Floats:
     return np.interp(r_s, middle_s, DELAY_S[0] + (state + 0.5) * _BIN_S)
 
 
-def _agreeing(r_s: Floats, foot_s: Floats) -> Floats:
-    """How many beats of each step of time agree with each delay, `(T, S)`."""
-    S = round((DELAY_S[1] - DELAY_S[0]) / _BIN_S)
-    T = 1 + int((r_s[-1] - r_s[0]) / _STEP_S)
+def _agreeing(r_s: Floats, foot_s: Floats, T: int, S: int) -> Iterator[Floats]:
+    """How many beats agree with each delay `(S,)`, of one step of time after the other, `T` of them."""
     first, last = np.searchsorted(foot_s, r_s + DELAY_S[0]), np.searchsorted(foot_s, r_s + DELAY_S[1])
     beat = np.repeat(np.arange(len(r_s)), last - first)
     index = np.arange(len(beat)) + np.repeat(first - np.cumsum(last - first) + (last - first), last - first)
-    delay = foot_s[index] - r_s[beat]
-    step = ((r_s[beat] - r_s[0]) / _STEP_S).astype(np.int64)
-    state = np.clip(((delay - DELAY_S[0]) / _BIN_S).astype(np.int64), 0, S - 1)
-    count = np.bincount(step * S + state, minlength=T * S).reshape(T, S).astype(np.float64)
+    state = np.clip(((foot_s[index] - r_s[beat] - DELAY_S[0]) / _BIN_S).astype(np.int64), 0, S - 1)
+    edge = np.searchsorted(((r_s[beat] - r_s[0]) / _STEP_S).astype(np.int64), np.arange(T + 1))
     half = round(_NEAR_S / _BIN_S)
     kernel = 1 - np.abs(np.arange(-half, half + 1)) / (half + 1)
-    near = np.stack([np.convolve(row, kernel, mode="same") for row in count])
-    return near * (1 - _LATER * (DELAY_S[0] + _BIN_S * np.arange(S)))
+    worth = 1 - _LATER * (DELAY_S[0] + _BIN_S * np.arange(S))
+    for a, b in pairwise(edge):
+        yield np.convolve(np.bincount(state[a:b], minlength=S).astype(np.float64), kernel, mode="same") * worth
 
 
 def _nearest(expected_s: Floats, foot_s: Floats, tolerance_s: float) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ Shapes: B rows, one per beat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,8 @@ class Rows:
 
     def part(self, first: int, stop: int) -> Rows:
         """The beats from `first` to before `stop`, known by the same points."""
-        ecg, ppg, no_ecg, no_ppg = (x[first:stop] for x in (self.ecg, self.ppg, self.no_ecg, self.no_ppg))
-        return Rows(ecg, ppg, no_ecg, no_ppg, self.doubtful_s, self.paired)
+        own = slice(first, stop)
+        return replace(self, ecg=self.ecg[own], ppg=self.ppg[own], no_ecg=self.no_ecg[own], no_ppg=self.no_ppg[own])
 
 
 def confidences(points: Points, events: tuple[str, ...], calibration: Calibration) -> NDArray[np.float32]:
