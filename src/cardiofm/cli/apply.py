@@ -24,7 +24,9 @@ def analyze(
     ppg: Ppg = None,
     fs: Fs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Report; report.html if not --json.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Report; else report.html if new, none if --json.")
+    ] = None,
     model: Name = "base",
     backend: Backend = None,
 ) -> None:
@@ -35,7 +37,7 @@ def analyze(
       cardiofm analyze a103l.hea -o report.html
     """
     from cardiofm import pipeline
-    from cardiofm.data.files import check_folder, whole
+    from cardiofm.data.files import check_folder, unasked, whole
     from cardiofm.web import page
     from cardiofm.web.summary import summary
 
@@ -48,7 +50,7 @@ def analyze(
         output.parent.mkdir(parents=True, exist_ok=True)
     else:
         records = batch.read(files, ecg, ppg, fs)
-    output = output or (None if as_json else Path("report.html"))
+    output = output or (None if as_json else unasked(Path("report.html")))
     if output is not None:
         check_folder(output)
     network = pipeline.load(model, backend)
@@ -86,9 +88,9 @@ def analyze(
 def embed(
     ctx: typer.Context,
     files: Files = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet or .csv file.")] = Path(
-        "embeddings.parquet"
-    ),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .parquet or .csv file; else embeddings.parquet, if new.")
+    ] = None,
     ecg: Ecg = None,
     ppg: Ppg = None,
     fs: Fs = None,
@@ -102,8 +104,9 @@ def embed(
       cardiofm embed bidmc/*.hea -o x.parquet
     """
     from cardiofm import pipeline
-    from cardiofm.data.files import check_embeddings_path, write_embeddings
+    from cardiofm.data.files import check_embeddings_path, unasked, write_embeddings
 
+    output = output or unasked(Path("embeddings.parquet"))
     check_embeddings_path(output)
     network, batch = pipeline.load(model, backend), Batch(ctx.find_root().params["debug"])
 
@@ -124,7 +127,9 @@ def embed(
 def features(
     ctx: typer.Context,
     files: Files = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet or .csv file.")] = Path("features.parquet"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .parquet or .csv file; else features.parquet, if new.")
+    ] = None,
     ecg: Ecg = None,
     ppg: Ppg = None,
     fs: Fs = None,
@@ -136,8 +141,10 @@ def features(
       cardiofm features bidmc/*.hea -o features.parquet
     """
     from cardiofm import handcrafted
+    from cardiofm.data.files import unasked
     from cardiofm.data.tables import check_table_path, write_features
 
+    output = output or unasked(Path("features.parquet"))
     check_table_path(output)
     batch = Batch(ctx.find_root().params["debug"])
 
@@ -157,7 +164,8 @@ def measure(
     ctx: typer.Context,
     files: Files = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Beats, .parquet or .csv; beats.parquet if not --json.")
+        Path | None,
+        typer.Option("-o", "--output", help="Beats, .parquet or .csv; else beats.parquet if new, none if --json."),
     ] = None,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also the figures of every 30 s, .parquet or .csv.")
@@ -177,9 +185,10 @@ def measure(
       cardiofm measure bidmc/*.hea -o beats.parquet --summary half-minutes.csv
     """
     from cardiofm import pipeline
+    from cardiofm.data.files import unasked
     from cardiofm.data.tables import check_table_path, write_beats, write_stretches
 
-    output = output or (None if as_json else Path("beats.parquet"))
+    output = output or (None if as_json else unasked(Path("beats.parquet")))
     for path in (output, summary):
         if path is not None:
             check_table_path(path)

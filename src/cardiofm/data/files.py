@@ -130,3 +130,12 @@ def check_folder(path: Path) -> None:
     """Refuse, before any work is done, an output in a folder that does not exist."""
     if not path.parent.is_dir():
         raise SignalError(f"the output's folder {path.parent} must exist, found none; make it first")
+
+
+def unasked(path: Path) -> Path:
+    """An output that nobody named: it takes no other's place. Raises SignalError where there is one already."""
+    if path.exists():
+        raise SignalError(
+            f"an output that -o does not name must be new, found {path}; give -o {path} to replace it, or another name"
+        )
+    return path
