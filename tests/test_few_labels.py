@@ -89,6 +89,11 @@ def test_several_labels_have_a_head_each_and_the_table_and_the_picture_show_them
     result = {"rows": [r | {"refused": 0} for r in rows], "differences": differences, "draws": 3, "model": model}
     text = "\n".join(table(result | {"command": "python benchmarks/few_labels.py"}))
     assert f"**{rows[0]['value']:.3f}**" in text or f"{rows[0]['value']:.3f} [" in text
-    assert "than the hand-crafted numbers 1 times better" in text
+    assert "the embedding is 1 times better and 0 times worse than the hand-crafted numbers" in text
+    more = [r | {"method": m, "refused": 0} for m in ("minirocket", "model + hand-crafted") for r in rows[1:]]
+    text = "\n".join(table(result | {"rows": result["rows"] + more, "command": "", "absent": {"bidmc": "not there"}}))
+    assert (
+        "Above both, intervals aside: the embedding 1 of 1 times, both 0 of 1 times. Not run: bidmc: not there." in text
+    )
     pictures.few_labels(result, tmp_path / "few.png")
     assert (tmp_path / "few.png").stat().st_size > 5000

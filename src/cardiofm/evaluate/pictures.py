@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_COLOURS = {"model": "#b4252d", "hand-crafted": "#3b8a5a", "minirocket": "#1f5fa8", "untrained": "#999999"}
-_NAMES = {"model": "CardioFM", "minirocket": "MiniRocket", "untrained": "untrained network"}
+_COLOURS = {
+    "model": "#b4252d", "hand-crafted": "#3b8a5a", "minirocket": "#1f5fa8", "untrained": "#999999",
+    "model + hand-crafted": "#7a4f9a",
+}  # fmt: skip
+_NAMES = {
+    "model": "CardioFM", "minirocket": "MiniRocket", "untrained": "untrained network",
+    "model + hand-crafted": "CardioFM + hand-crafted",
+}  # fmt: skip
 _GROUPS = ("#d62728", "#1f77b4", "#2ca02c", "#ff9f1c", "#7a4f9a", "#222222")
 _GOOD, _BAD, _OPEN = "#1a7f5a", "#b3261e", "#555555"
 

@@ -44,7 +44,8 @@ def told(task: Task, found: Mapping[Key, HeldOut]) -> Told:
     y, said = task.y[at], one.scores[at]
     if kind == "regression":
         return Told(about, y, said[:, None], people)
-    given = decide.positive(one, task.y, next((a.decide for a in task.asked.values() if a.decide), decide.F1))[at]
+    rule = next((asked.decide for asked in task.asked.values() if asked.decide), None)
+    given = said >= 0.5 if rule is None else decide.positive(one, task.y, rule)[at]  # the likelier, where none is asked
     if kind == "multilabel":
         return Told(about, y, said, people, given)
     return Told(

@@ -36,7 +36,11 @@ DRAWS = 20
 REPEATS = 500
 LEAST = 2  # drawn patients with, and without, each label
 METHODS = ("model", "untrained", "hand-crafted", "minirocket")
-PAIRS = (("model", "untrained"), ("model", "hand-crafted"), ("model", "minirocket"))
+BOTH = "model + hand-crafted"  # side by side
+PAIRS = (
+    *(("model", "untrained"), ("model", "hand-crafted"), ("model", "minirocket")),
+    *((BOTH, "hand-crafted"), (BOTH, "minirocket")),
+)
 ASKED = {  # of each set, the questions
     "ptb-xl": (cohorts.ptb_xl, tasks.of_ptb_xl, ("abnormal", "superclasses")),
     "challenge-2017": (cohorts.challenge_2017, tasks.of_challenge_2017, ("AF",)),
@@ -72,8 +76,9 @@ def main(args: argparse.Namespace) -> None:
     for name, cohort in cohorts.here(reads, absent):
         ask, questions = ASKED[name][1:]
         every = [e for e in frozen.always(cohort, model, sha256) if e.name in METHODS]
-        about |= {e.name: e.meaning for e in every}
+        about |= {e.name: e.meaning for e in every} | {BOTH: "the embedding with the hand-crafted numbers behind it"}
         features = {e.name: cohort.mean(e.kept(cohort.windows, args.cache)) for e in every}
+        features[BOTH] = np.concatenate([features["model"], features["hand-crafted"]], axis=1)
         for task in (t for t in ask(cohort) if t.name in questions):
             for size in SIZES:
                 try:
