@@ -16,14 +16,19 @@ from cardiofm.evaluate.extractors.extractor import source
 from cardiofm.measure import alarm
 from cardiofm.model.checkpoint import HEAD_WEIGHTS
 from cardiofm.pipeline import Model
+from cardiofm.signals import SignalError
 
 NAME = "before the alarm"
 MEANING = f"{len(alarm.NAMES)} numbers of beats and waves in the last 16 s, beats located by CardioFM's fiducial head"
 
 
 def before(cohort: Cohort, data_root: Path, model: Model, cache: Path) -> NDArray[np.float64]:
-    """`measure.alarm.numbers` of every recording `(R, F)`, each kept by itself: an interrupted run goes on."""
-    assert model.folder is not None
+    """`measure.alarm.numbers` of every recording `(R, F)`, each kept by itself: an interrupted run goes on.
+
+    Raises SignalError where the model has no head that finds the beats.
+    """
+    if model.folder is None or not (model.folder / HEAD_WEIGHTS).is_file():
+        raise SignalError(f"numbers before an alarm need a model that finds beats, found {model.name!r}; use base")
     head, code = file_hash(model.folder / HEAD_WEIGHTS), source(alarm.__file__)
 
     def measured(entry: catalog.Entry) -> NDArray[np.float64]:

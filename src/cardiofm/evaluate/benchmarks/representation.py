@@ -14,6 +14,7 @@ the others no number is given.
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from rich.table import Table
 from cardiofm.evaluate import alarms, cached, cohorts, frozen, rhythms, run, task_picture, tasks, tuned
 from cardiofm.evaluate.cohorts import Cohort
 from cardiofm.evaluate.extractors import peers
+from cardiofm.evaluate.extractors.extractor import Extractor
 from cardiofm.evaluate.sample import Piece, summary
 from cardiofm.heads.learn.tune import Still
 from cardiofm.pipeline import Model, load
@@ -74,44 +76,67 @@ def main(args: argparse.Namespace) -> None:
     asked = run.only(args, SETS, "set")
     sha256 = run.checkpoint(args.model)["sha256"]
     model = load(args.model, backend=args.backend, threads=args.threads)
-    rows: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
+    result: dict[str, list[dict[str, Any]]] = {"rows": [], "differences": []}
     used: list[Piece] = []
+    counted: set[str] = set()  # sets whose windows are among them
     about: dict[str, str] = {}
     others, absent = peers.here(args.weights, args.repo, model.spec)
     reads = {name: partial(SETS[name][0], args.data_root, model.spec, cohorts.most(name, args.limit)) for name in asked}
     for name, cohort in cohorts.here(reads, absent):
-        before = list(used)
-        made, own = frozen.numbers(cohort, model, sha256, args.cache, others)
-        about |= own
-        features = {method: cohort.mean(values) for method, values in made.items()}
-        features |= _of_set(cohort, model, args)
-        still, shown = Still(model), []
-        for task in SETS[name][1](cohort):
-            here = dict(features)
-            if args.steps:
-                try:
-                    tuned.check(task)
-                    here[tasks.TUNED] = tuned.embedding(cohort, task, model, sha256, args.cache, args.steps, still)
-                except SignalError as error:
-                    absent.setdefault(f"{tasks.TUNED}, {name}", f"{task.name}: {error}")
-            found = tasks.probed(task, here, args.cache)
-            shown.append(task_picture.told(task, found))
-            more = tasks.measured(task, found)
-            refused = cohort.refused
-            rows += [_row(one, refused) for one in more[0]]
-            differences += [_row(one, refused) for one in more[1]]
-            rows += [_row(one, refused) for one in _groups(cohort, task, found)]
+        try:
+            own, shown, meaning = _of_cohort(cohort, SETS[name][1](cohort), model, sha256, args, others, absent)
+        except SignalError as error:  # too few records, or a model that lacks a part
+            absent[name] = str(error)
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        about |= meaning
+        for kind, found in own.items():
+            result[kind] += found
         args.out.mkdir(parents=True, exist_ok=True)
         task_picture.drawn(shown, args.out / f"representation_{name}.png")
-        used += [piece for piece in cohort.pieces() if piece.dataset not in {one.dataset for one in before}]
+        new = [piece for piece in cohort.pieces() if piece.dataset not in counted]
+        used, counted = [*used, *new], counted | {piece.dataset for piece in new}
+    if not result["rows"]:
+        raise SignalError(f"a set must be large enough to be asked, found none: {'; '.join(absent[n] for n in reads)}")
     frozen.unchanged(sha256, run.checkpoint(args.model)["sha256"])
-    result = run.save(
-        args.out / "representation.json", "representation", rows, args.model, summary(used),
-        methods=about | METHODS, heads=HEADS, differences=differences, absent=absent,
+    saved = run.save(
+        args.out / "representation.json", "representation", result["rows"], args.model, summary(used),
+        methods=about | METHODS, heads=HEADS, differences=result["differences"], absent=absent,
     )  # fmt: skip
-    draw(result, args.out / "representation.png")
-    show(result)
+    draw(saved, args.out / "representation.png")
+    show(saved)
+
+
+def _of_cohort(
+    cohort: Cohort,
+    asked: list[tasks.Task],
+    model: Model,
+    sha256: str,
+    args: argparse.Namespace,
+    others: list[Extractor],
+    absent: dict[str, str],
+) -> tuple[dict[str, list[dict[str, Any]]], list[task_picture.Told], dict[str, str]]:
+    """Rows and differences of all tasks of a set, what is drawn of each, and what the features are."""
+    made, about = frozen.numbers(cohort, model, sha256, args.cache, others)
+    features = {method: cohort.mean(values) for method, values in made.items()}
+    features |= _of_set(cohort, model, args)
+    rows: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    still, shown = Still(model), []
+    for task in asked:
+        here = dict(features)
+        if args.steps:
+            try:
+                tuned.check(task)
+                here[tasks.TUNED] = tuned.embedding(cohort, task, model, sha256, args.cache, args.steps, still)
+            except SignalError as error:
+                absent.setdefault(f"{tasks.TUNED}, {cohort.dataset}", f"{task.name}: {error}")
+        found = tasks.probed(task, here, args.cache)
+        more = tasks.measured(task, found)
+        rows += [_row(one, cohort.refused) for one in (*more[0], *_groups(cohort, task, found))]
+        differences += [_row(one, cohort.refused) for one in more[1]]
+        shown.append(task_picture.told(task, found))
+    return {"rows": rows, "differences": differences}, shown, about
 
 
 def _of_set(cohort: Cohort, model: Model, args: argparse.Namespace) -> dict[str, NDArray[np.floating]]:
