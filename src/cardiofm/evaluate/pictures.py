@@ -26,7 +26,7 @@ def few_labels(result: dict[str, Any], path: Path) -> None:
     plt = _pyplot()
     rows = result["rows"]
     asked = list(dict.fromkeys((r["set"], r["task"], r["metric"]) for r in rows))
-    figure, axes = plt.subplots(1, len(asked), figsize=(3.5 * len(asked), 3.5), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(asked), figsize=(3.5 * len(asked), 3.8), squeeze=False, layout="constrained")
     for axis, key in zip(axes[0], asked, strict=True):
         own = [r for r in rows if (r["set"], r["task"], r["metric"]) == key]
         sizes = sorted({r["labelled"] for r in own})
@@ -42,7 +42,9 @@ def few_labels(result: dict[str, Any], path: Path) -> None:
         axis.set_title(f"{key[0].upper()}: {key[1]}, {key[2]}", fontsize=9)
         axis.grid(alpha=0.25)
         axis.tick_params(labelsize=8)
-    axes[0][0].legend(fontsize=8, frameon=False, loc="lower right")
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside upper center", ncols=5
+    )
     figure.supxlabel(f"labelled patients, mean of {result['draws']} draws, 95 % over draws and patients", fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
