@@ -74,9 +74,9 @@ def most(dataset: str, limit: int) -> int:
     return limit if dataset in ("challenge-2017", "mitdb") else round(limit * 5 / 3)
 
 
-def ptb_xl(data_root: Path, spec: InputSpec, limit: int | None = None) -> Cohort:
-    """The one window of every record of folds 1 to 9."""
-    found = [e for e in catalog.entries("ptb-xl", data_root) if e.labels["strat_fold"] != SEALED_FOLD]
+def ptb_xl(data_root: Path, spec: InputSpec, limit: int | None = None, sealed: bool = False) -> Cohort:
+    """The one window of every record of folds 1 to 9; with `sealed` of fold 10 too, where it is there."""
+    found = [e for e in catalog.entries("ptb-xl", data_root) if sealed or e.labels["strat_fold"] != SEALED_FOLD]
     return _cohort("ptb-xl", _by_hash(found, limit), data_root, spec, lambda record: [record.start_s])
 
 

@@ -42,7 +42,7 @@ PAIRS = (
     *((BOTH, "hand-crafted"), (BOTH, "minirocket")),
 )
 ASKED = {  # of each set, the questions
-    "ptb-xl": (cohorts.ptb_xl, tasks.of_ptb_xl, ("abnormal", "superclasses")),
+    "ptb-xl": (partial(cohorts.ptb_xl, sealed=True), tasks.of_ptb_xl, ("abnormal", "superclasses")),
     "challenge-2017": (cohorts.challenge_2017, tasks.of_challenge_2017, ("AF",)),
     "challenge-2015": (cohorts.before_the_alarm, tasks.of_challenge_2015, ("alarm",)),
 }

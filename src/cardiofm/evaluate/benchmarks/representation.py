@@ -50,7 +50,7 @@ HEADS = {
     "none": "no features",
 }
 SETS = {
-    "ptb-xl": (cohorts.ptb_xl, tasks.of_ptb_xl),
+    "ptb-xl": (partial(cohorts.ptb_xl, sealed=True), tasks.of_ptb_xl),
     "challenge-2015": (cohorts.before_the_alarm, tasks.of_challenge_2015),
     "challenge-2017": (cohorts.challenge_2017, tasks.of_challenge_2017),
     "mitdb": (cohorts.mitdb, tasks.of_mitdb),
