@@ -212,6 +212,7 @@ AIMS = (
         for said, where, how, at_most, at_least, paper in (
             ("PTB-XL, frozen, 5 superclasses, macro-AUROC", _FIVE, _LINEAR, None, 0.88, ""),
             ("the same, its last blocks fine-tuned", _FIVE, _TUNED, None, 0.90, ""),
+            ("PTB-XL, with hand-crafted numbers, macro-F1", {**_FIVE, "metric": "macro-F1"}, _BOTH, None, 0.64, ""),
             ("PTB-XL, frozen, normal or not, F1", _of_ptb_xl("abnormal", "F1 (NORM)"), _LINEAR, None, 0.86, "0.86"),
             ("PTB-XL, frozen, sex, AUROC", _of_ptb_xl("sex", "AUROC"), _LINEAR, None, 0.80, ""),
             (
@@ -224,6 +225,7 @@ AIMS = (
             ),
             ("ICU alarm of known type, true or not, frozen, AUROC", _ALARM, _LINEAR, None, 0.90, ""),
             ("the same, beside the numbers before the alarm", _ALARM, _BOTH, None, 0.96, ""),
+            ("its challenge score, of 1", {**_ALARM, "metric": "challenge score"}, _BOTH, None, 0.82, ""),
         )
     ),
     *(
