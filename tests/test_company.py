@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from cardiofm import weights
 from cardiofm.data.simulate import simulate
-from cardiofm.measure.company import NUMBERS, around, company, evenness, within
+from cardiofm.measure.company import NUMBERS, around, company, within
 from cardiofm.measure.confidence import Calibration
 from cardiofm.measure.gather import Gathered, Gatherer
 from cardiofm.measure.rows import rows
@@ -64,6 +62,8 @@ def test_doubtful_company_counts_where_a_heart_is_near() -> None:
 def test_a_calibration_of_other_numbers_is_an_error() -> None:
     with pytest.raises(SignalError, match="for 'ecg'"):
         Calibration(heart={"ecg": (1.0, 2.0)})
+    with pytest.raises(SignalError, match="for 'lone'"):
+        Calibration(lone=(1.0, 2.0))
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +88,6 @@ def test_a_loose_electrode_is_no_heart(model: Model, data_root) -> None:
     assert ecg is not None
     heard = [len(model.measure(Record(f"{s}", ecg.crop(s, s + 10)))) for s in np.arange(30.0, 1200.0, 117.0)]
     assert sum(n > 0 for n in heard) <= 1
-
-
-def test_a_pulse_alone_is_even_or_beyond_doubt() -> None:
-    doubtful = Calibration(heart={"ppg": (1.0, *([0.0] * (len(NUMBERS["ppg"]) - 1)))})  # odds of 1: no noise, not clear
-    for rhythm, given in (("sinus", True), ("af", False)):
-        made = simulate(60, fs_ecg_hz=250, fs_ppg_hz=125, seed=4, heart_rate_bpm=70, rhythm=rhythm)
-        found = gathered(truth(made), 60.0)
-        alone = rows(replace(found, ecg=found.ecg.rows(np.arange(0))), (False, True), doubtful)
-        assert (len(alone) > 60) is given, rhythm
-        assert len(rows(found, (True, True), doubtful)) > 60
-        assert evenness(np.cumsum(np.full(20, 0.8))).min() == 1.0
 
 
 def test_what_is_fitted_tells_beats_from_bumps() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cardiofm.measure import lone
 from cardiofm.measure.band import Floats
 from cardiofm.measure.company import NUMBERS
 from cardiofm.signals import SignalError
@@ -30,6 +31,7 @@ class Calibration:
     coefficients: dict[str, tuple[float, ...]] = field(default_factory=dict)  # of `FEATURES`; absent: not yet fitted
     least: dict[str, float] = field(default_factory=dict)  # absent: see `given_from`
     heart: dict[str, tuple[float, ...]] = field(default_factory=dict)  # by modality, of `company.NUMBERS`
+    lone: tuple[float, ...] = ()  # of `lone.NUMBERS`; absent: what motion looks like is not known
 
     def __post_init__(self) -> None:
         for name, values in self.coefficients.items():
@@ -38,8 +40,9 @@ class Calibration:
                     f"a calibration must have {len(FEATURES)} coefficients for each of {', '.join(TOLERANCE_S)}, "
                     f"found {len(values)} for {name!r}"
                 )
-        for name, values in self.heart.items():
-            if len(values) != len(NUMBERS.get(name, ())):
+        asked = {name: len(NUMBERS.get(name, ())) for name in self.heart} | {"lone": len(lone.NUMBERS)}
+        for name, values in (self.heart | ({"lone": self.lone} if self.lone else {})).items():
+            if len(values) != asked[name]:
                 raise SignalError(
                     f"a calibration must have a coefficient for each number of company, found {len(values)} for "
                     f"{name!r}; calibrate the head again"
@@ -58,6 +61,13 @@ class Calibration:
         if modality not in self.heart:
             return np.full(len(company_nF), np.inf)
         return company_nF @ np.array(self.heart[modality])
+
+    def pulse_odds(self, lone_nF: Floats) -> Floats:
+        """How far feet without an R peak (`lone.lone`) are beyond doubt those of a heart, log odds `(n,)`.
+
+        From 0 on nine of ten have a heart's rate, in motion too; infinite where nothing was fitted.
+        """
+        return lone_nF @ np.array(self.lone) if self.lone else np.full(len(lone_nF), np.inf)
 
     def given_from(self, name: str) -> float:
         """The least confidence with which a value is given."""

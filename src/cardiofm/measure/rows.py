@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.measure.band import Bools, Floats
-from cardiofm.measure.company import COMPANY_S, around, company, evenness, within
+from cardiofm.measure.company import COMPANY_S, around, company, within
 from cardiofm.measure.confidence import Calibration, features
 from cardiofm.measure.dicrotic import dicrotic
 from cardiofm.measure.gather import Gathered, Known
 from cardiofm.measure.locate import ECG_EVENTS, FOOT, PPG, PPG_EVENTS, Points, R
+from cardiofm.measure.lone import lone
 from cardiofm.measure.pair import DELAY_S, paired
 from cardiofm.signals import REASONS
 
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 _PAIRED_FROM = 0.1  # confidence of a foot that may be averaged with its neighbours, though not given alone
 _DOUBTFUL = 0.5  # share of the confidence of a beat from which on a top may be one
-_CLEAR, _EVEN = 5.0, 0.7  # a foot without R peak: log odds, or share of even intervals around; motion has neither
 _OWN_S = 0.25  # a foot this far from where an R peak would send it is of a beat whose R peak was not seen
 _AMONG_R, _AMONG_FEET = 0.75, 0.45  # least median confidence of the tops around, where a heart is known to beat
 _FILLS_FROM, _FILLS_AMONG = 0.2, 3.0  # confidence, and log odds of the company, of a top that may be a missing beat …
@@ -71,7 +71,8 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     foot = confidences(found.ppg, PPG_EVENTS, calibration)[:, FOOT - PPG.start]
     foot = np.where(dicrotic(found.ppg), 0, foot)
     r_s, foot_s = found.ecg.at_s[:, R], found.ppg.at_s[:, FOOT - PPG.start]
-    odds = calibration.heart_odds("ppg", company(found.ppg, "ppg"))
+    beside = company(found.ppg, "ppg")
+    odds = calibration.heart_odds("ppg", beside)
     r_odds = calibration.heart_odds("ecg", company(found.ecg, "ecg"))
     heart_r = sure_r & (r_odds >= 0)
     heart_foot = (foot >= calibration.given_from("ppg_foot")) & (odds >= 0)
@@ -84,7 +85,7 @@ def rows(found: Gathered, present: tuple[bool, bool], calibration: Calibration) 
     own = np.where(match >= 0, pulse[match] if len(pulse) else -1, -1)
     delay_s = foot_s[own[own >= 0]] - r_s[beat[own >= 0]]
     alone = np.flatnonzero(foot >= calibration.given_from("ppg_foot"))
-    alone = alone[(odds[alone] >= _CLEAR) | (evenness(foot_s[alone]) >= _EVEN)]
+    alone = alone[calibration.pulse_odds(lone(found.ppg, beside, alone)) >= 0]
     alone = np.setdiff1d(alone, own)
     expected_s = foot_s[alone] - _interp(foot_s[alone], foot_s[own[own >= 0]], delay_s)
     lonely = _apart(expected_s, r_s[beat], _OWN_S)

@@ -30,7 +30,7 @@ from cardiofm.measure.rows import rows
 from cardiofm.model.backend import TorchBackend
 from cardiofm.model.checkpoint import HEAD
 from cardiofm.signals import EVENTS, HeadOutputs, InputSpec, Record
-from cardiofm.train import annotated
+from cardiofm.train import annotated, lone
 from cardiofm.train.annotated import FOLDS, FOOT, R, Take
 from cardiofm.train.company import Marked, hearts
 from cardiofm.train.marked import recorded
@@ -69,7 +69,7 @@ def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -
     for fold, backend in enumerate(backends):
         for take in annotated.manual(data_root, spec, only=fold):
             if take.kind == "mitdb":
-                _keep(found, _gathered(backend, _record(take, take.values, spec), spec), take, None)
+                _keep(found, gather(backend, _record(take, take.values, spec), spec), take, None)
                 continue
             for snr_db in SNR_DB[:-1]:
                 gathered = _add(found, backend, take, _noisy(take, snr_db, store.noise, spec, draw), spec)
@@ -87,8 +87,9 @@ def calibration(model: Path, heads: list[Path], data_root: Path, store: Store) -
     made = fit_calibration(
         {n: (np.concatenate(found.features[n]), np.concatenate(found.within[n])) for n in found.features}, LEAST
     )
-    heart = hearts(made, lambda r: _gathered(backends[0], r, spec), found.beats, store.noise, spec)
-    return with_pat(replace(made, heart=heart), pairs)
+    made = replace(made, heart=hearts(made, lambda r: gather(backends[0], r, spec), found.beats, store.noise, spec))
+    alone = lone.fitted(made, lambda r: gather(backends[0], r, spec), data_root, store.noise, spec)
+    return with_pat(replace(made, lone=alone), pairs)
 
 
 def with_pat(made: Calibration, pairs: list[tuple[Gathered, Take]]) -> Calibration:
@@ -139,7 +140,7 @@ def _noisy(
 def _add(found: Found, backend: TorchBackend, take: Take, values: NDArray[np.float32], spec: InputSpec) -> Gathered:
     """One take as the head and its decoding see it, against its marks."""
     record = _record(take, values, spec)
-    gathered = _gathered(backend, record, spec)
+    gathered = gather(backend, record, spec)
     present = (record.ecg is not None, record.ppg is not None)
     beats = rows(gathered, present, Calibration(least={"r_peak": 0.1, "ppg_foot": 0.1}))  # doubtful ones teach most
     points = seen_points(gathered, beats)
@@ -183,7 +184,7 @@ def _record(take: Take, values: NDArray[np.float32], spec: InputSpec) -> Record:
     return Record.from_arrays(name=take.kind, **channels)
 
 
-def _gathered(backend: TorchBackend, record: Record, spec: InputSpec, batch: int = 8) -> Gathered:
+def gather(backend: TorchBackend, record: Record, spec: InputSpec, batch: int = 8) -> Gathered:
     gatherer, windows = Gatherer(), [w for w in cut(record, spec, HOP_S) if w.valid.any()]
     present = tuple(c for c, s in enumerate((record.ecg, record.ppg)) if s is not None)
     for first in range(0, len(windows), batch):
