@@ -194,31 +194,6 @@ def test_measure_without_a_head_or_with_a_wrong_name_is_one_line(folder: Path, m
     assert "must end in" in one_line(run("measure", pair, "-o", tmp_path / "b.xlsx", model=model))
 
 
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [
-        ("analyze", "report.html"),
-        ("embed", "embeddings.parquet"),
-        ("features", "features.parquet"),
-        ("measure", "beats.parquet"),
-    ],
-)
-def test_an_output_that_was_not_asked_for_replaces_nothing(
-    command: str, name: str, folder: Path, measurer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    words, model = (command, folder / "pair.hea"), None if command == "features" else measurer
-    Path(name).write_text("a week of work")
-    line = one_line(run(*words, model=model))
-    assert line.endswith(f"found {name}; give -o {name} to replace it, or another name")
-    assert Path(name).read_text() == "a week of work"
-    assert run(*words, "-o", name, model=model).exit_code == 0
-    assert Path(name).read_bytes() != b"a week of work"
-    Path(name).unlink()
-    assert run(*words, model=model).exit_code == 0
-    assert Path(name).is_file()
-
-
 @pytest.mark.parametrize("hide", [["ppg"], ["5-6", "12.5-13"], []])
 def test_reconstruct_keeps_clock_and_rate(folder: Path, model: str, tmp_path: Path, hide: list[str]) -> None:
     words = [word for span in hide for word in ("--hide", span)]

@@ -104,10 +104,11 @@ def embed(
       cardiofm embed bidmc/*.hea -o x.parquet
     """
     from cardiofm import pipeline
-    from cardiofm.data.files import check_embeddings_path, unasked, write_embeddings
+    from cardiofm.data.files import check_embeddings_path, spare, unasked, write_embeddings
 
     output = output or unasked(Path("embeddings.parquet"))
     check_embeddings_path(output)
+    spare(output, files or [])
     network, batch = pipeline.load(model, backend), Batch(ctx.find_root().params["debug"])
 
     def found() -> Iterator[Embedding]:
@@ -141,11 +142,12 @@ def features(
       cardiofm features bidmc/*.hea -o features.parquet
     """
     from cardiofm import handcrafted
-    from cardiofm.data.files import unasked
+    from cardiofm.data.files import spare, unasked
     from cardiofm.data.tables import check_table_path, write_features
 
     output = output or unasked(Path("features.parquet"))
     check_table_path(output)
+    spare(output, files or [])
     batch = Batch(ctx.find_root().params["debug"])
 
     def found() -> Iterator[Features]:
@@ -185,13 +187,14 @@ def measure(
       cardiofm measure bidmc/*.hea -o beats.parquet --summary half-minutes.csv
     """
     from cardiofm import pipeline
-    from cardiofm.data.files import unasked
+    from cardiofm.data.files import spare, unasked
     from cardiofm.data.tables import check_table_path, write_beats, write_stretches
 
     output = output or (None if as_json else unasked(Path("beats.parquet")))
     for path in (output, summary):
         if path is not None:
             check_table_path(path)
+            spare(path, files or [])
     network, batch = pipeline.load(model, backend), Batch(ctx.find_root().params["debug"])
     rows, stretches = [], []
 
@@ -239,9 +242,12 @@ def reconstruct(
       cardiofm reconstruct a103l.hea --denoise -o clean.hea
     """
     from cardiofm import pipeline
+    from cardiofm.data.files import spare
     from cardiofm.data.readers import read
-    from cardiofm.data.write import write
+    from cardiofm.data.write import check, write
 
+    check(output)
+    spare(output, [file])
     hidden = _hidden(hide or [])
     with progress() as bar:
         record = watched(read(file, ecg=ecg, ppg=ppg, fs_hz=fs), bar, bar.add_task(file.name, total=1), 0)

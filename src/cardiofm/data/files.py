@@ -139,3 +139,10 @@ def unasked(path: Path) -> Path:
             f"an output that -o does not name must be new, found {path}; give -o {path} to replace it, or another name"
         )
     return path
+
+
+def spare(output: Path, given: Sequence[str | Path]) -> None:
+    """Refuse, before any work is done, an output that would take the place of a recording that was named to be read."""
+    own = _header(output.resolve())
+    if any(meant and _header(path.resolve()) == own for path, meant in recordings(given)):
+        raise SignalError(f"the output must be another file than what is read, found {output}; give another name")
