@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cardiofm.evaluate.beats import pooled
+from cardiofm.evaluate.tables.aims import aims
 from cardiofm.evaluate.tables.intervals import OWN, intervals
 from cardiofm.evaluate.tables.measure_speed import measure_speed
 
@@ -77,3 +78,8 @@ def test_speed_is_said_with_its_ratio_and_memory():
     assert "20.1 windows/s" in text
     assert "24 h 301 MiB" in text
     assert "| neurokit2" not in text
+
+
+def test_an_aim_of_what_may_be_refused_says_how_much_is_answered():
+    (row,) = (line for line in aims({"intervals": made()}) if line.startswith("| heart rate"))
+    assert row.startswith("| heart rate, BIDMC, ECG, /min (50 % answered) | **0.44** [0.19, 0.69] |")

@@ -16,7 +16,8 @@ class Aim:
 
     `where` chooses the rows of `results/<file>.json`; among them `ours` is CardioFM's method and `rivals` are methods
     with the words for them, of which the best is shown. Exactly one of `at_most` and `at_least` is the aim, in the
-    figure's own unit; `paper` is what the paper claims of its own model, where it claims anything.
+    figure's own unit; `paper` is what the paper claims of its own model, where it claims anything. `answered`: the
+    metric that says in which share of the cases there is a figure at all, where that is not nearly always.
     """
 
     words: str
@@ -29,19 +30,22 @@ class Aim:
     digits: int = 1
     ours: str = "CardioFM"
     head: str = ""
+    answered: str = ""
 
     def cells(self, results: dict[str, Result]) -> tuple[str, ...] | None:
         """The row in Markdown, or None where its figure is not there."""
         rows = [r for r in results.get(self.file, {}).get("rows", []) if "group" not in r]
+        given = [r for r in rows if all(r.get(k) == v for k, v in (self.where | {"metric": self.answered}).items())]
         rows = [r for r in rows if all(r.get(key) == value for key, value in self.where.items())]
         own = next((r for r in rows if r["method"] == self.ours and self.head in ("", r.get("head"))), None)
         if own is None:
             return None
         better = min if self.at_most is not None else max
         best = better((r for r in rows if r["method"] in self.rivals), key=lambda r: r["value"], default=None)
+        share = next((f" ({100 * r['value']:.3g} % answered)" for r in given if r["method"] == self.ours), "")
         beside = f"{number(best['value'], self.digits)} {self.rivals[best['method']]}" if best else "–"
         return (
-            self.words,
+            self.words + share,
             ranged(own, self.digits, bold=True),
             beside,
             self.paper or "–",
@@ -181,6 +185,7 @@ AIMS = (
             _TOOLS,
             aim,
             digits=2,
+            answered="answered",
         )
         for said, which, of, aim in (
             ("BIDMC, ECG", "bidmc", "ecg", 0.5),
