@@ -22,7 +22,9 @@ _METRICS = {
 
 def retrieval(result: dict[str, Any]) -> list[str]:
     """A row for each set and metric, a column for each method."""
-    by = {(r.get("set", "bidmc"), r["metric"], r["method"]): r for r in result["rows"]}
+    by: dict[tuple[str, str, str], dict[str, Any]] = {
+        (r.get("set", "bidmc"), r["metric"], r["method"]): r for r in result["rows"]
+    }
     asked = list(dict.fromkeys(key[:2] for key in by))
     lines = [
         f"**Whose window?** Every window looks for the most alike one among windows of other records or at least "
