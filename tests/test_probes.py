@@ -297,9 +297,7 @@ def test_the_sealed_fold_stays_sealed_and_tasks_have_their_parts(data_root: Path
     assert asked["age"].part == ["train" if k < 8 else "valid" if k == 8 else "test" for k in folds]
     last = replace(cohort.entries[0], labels=cohort.entries[0].labels | {"strat_fold": 10})
     more = tasks.of_ptb_xl(replace(cohort, entries=[last, *cohort.entries[1:]]))
-    part = next(
-        task.part for task in more if task.name == "age"
-    )  # fold 10 is scored where it is
+    part = next(task.part for task in more if task.name == "age")  # fold 10 is scored where it is
     assert part == ["test", *("train" if k < 8 else "valid" for k in folds[1:])]
     assert {"superclasses", "abnormal", "age", "sex"} < set(asked)
     assert [name for name in asked if name.endswith("statements")]
