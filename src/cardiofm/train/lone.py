@@ -137,7 +137,7 @@ def _feet(made: Calibration, found: Gathered, true_s: list[Floats]) -> tuple[Flo
 def rate(beat_s: Floats, at_s: float) -> float:
     """Beats per minute within `NEAR_S` of a time, of the intervals that are like their median; NaN for fewer than two.
 
-    >>> rate(np.array([0.0, 1.0, 2.0, 3.0, 3.2, 4.0]), 2.0)
+    >>> rate(np.array([0.0, 1.0, 2.0, 3.0, 3.2, 4.2]), 2.0)
     60.0
     """
     interval_s = np.diff(beat_s[np.abs(beat_s - at_s) <= NEAR_S])
