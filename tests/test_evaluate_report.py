@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cardiofm.evaluate import report
+from cardiofm.evaluate.tables.aims import Aim
 from cardiofm.evaluate.bootstrap import interval
 from cardiofm.evaluate.run import ROOT, row
 
@@ -85,6 +86,20 @@ def test_an_aim_is_met_or_missed_by_its_value(results):
         path.write_text(json.dumps(gaps), encoding="utf-8")
         assert [verdict for _, verdict in re.findall(aim, report.render_aims(results))] == [said]
     assert re.match(r"[0-9]+ of [0-9]+ aims are met", report.render_aims(results))
+
+
+def test_an_aim_is_not_met_by_a_figure_of_few_of_the_cases() -> None:
+    where = {"task": "rate", "set": "s", "channel": "ppg"}
+    aim = Aim("rate", "intervals", where | {"metric": "mae_bpm"}, {}, at_most=3, answered="answered")
+    for share, said in ((0.036, "**mostly refused**"), (0.9, "met")):
+        rows = [
+            where | {"method": "CardioFM", "metric": metric, "value": value, "low": value, "high": value}
+            for metric, value in (("mae_bpm", 1.0), ("answered", share))
+        ]
+        cells = aim.cells({"intervals": {"rows": rows}})
+        assert cells is not None
+        assert f"{100 * share:.3g} % answered" in cells[0]
+        assert cells[-1] == said
 
 
 def test_what_cannot_be_rendered_says_so(results, page, tmp_path):

@@ -42,23 +42,27 @@ class Aim:
             return None
         better = min if self.at_most is not None else max
         best = better((r for r in rows if r["method"] in self.rivals), key=lambda r: r["value"], default=None)
-        share = next((f" ({100 * r['value']:.3g} % answered)" for r in given if r["method"] == self.ours), "")
+        share = next((r["value"] for r in given if r["method"] == self.ours), None)
         beside = f"{number(best['value'], self.digits)} {self.rivals[best['method']]}" if best else "–"
         return (
-            self.words + share,
+            self.words + (f" ({100 * share:.3g} % answered)" if share is not None else ""),
             ranged(own, self.digits, bold=True),
             beside,
             self.paper or "–",
-            *self._verdict(own["value"]),
+            *self._verdict(own["value"], 1.0 if share is None else share),
         )
 
-    def _verdict(self, value: float) -> tuple[str, str]:
+    def _verdict(self, value: float, share: float) -> tuple[str, str]:
+        """The aim and whether it is met; a figure of few of the cases meets nothing."""
         if self.at_most is not None:
-            return f"≤ {self.at_most:g}", "met" if value <= self.at_most else "**missed**"
-        assert self.at_least is not None, "an aim has a bound"
-        return f"≥ {self.at_least:g}", "met" if value >= self.at_least else "**missed**"
+            bound, met = f"≤ {self.at_most:g}", value <= self.at_most
+        else:
+            assert self.at_least is not None, "an aim has a bound"
+            bound, met = f"≥ {self.at_least:g}", value >= self.at_least
+        return bound, "**missed**" if not met else "met" if share >= _MOST else "**mostly refused**"
 
 
+_MOST = 0.5  # share of the cases that a figure has to be of
 _TOOLS = {
     "neurokit2": "NeuroKit2",
     "neurokit2 dwt": "NeuroKit2",
