@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cardiofm.evaluate import report
-from cardiofm.evaluate.tables.aims import Aim
 from cardiofm.evaluate.bootstrap import interval
 from cardiofm.evaluate.run import ROOT, row
+from cardiofm.evaluate.tables.aims import Aim
 
 PAGE = f"# Title\n\n{report.BEGIN}\n{report.END}\nafter\n"
 
