@@ -52,9 +52,32 @@ def test_a_recording_is_never_replaced_by_what_is_read_out_of_it(folder: Path, t
         shutil.copy(path, tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     pair, table = tmp_path / "pair.hea", tmp_path / "ecg.parquet"
-    for words in (("reconstruct", pair), ("reconstruct", tmp_path / "pair.dat")):
-        assert "must be another file" in one_line(run(*words, "-o", pair))
-    for command in ("measure", "embed", "features"):
+    other = tmp_path / "other.hea"  # of the same samples
+    other.write_bytes(pair.read_bytes())
+    before["other.hea"] = other.read_bytes()
+    for read in (pair, tmp_path / "pair.dat", other):
+        assert "must be another file" in one_line(run("reconstruct", read, "-o", pair))
+    for command in ("measure", "embed", "features", "analyze", "predict"):
         assert "must be another file" in one_line(run(command, pair, table, "-o", table))
+    assert "must be another file" in one_line(run("analyze", pair, "-o", tmp_path / "pair.dat"))
     assert "must be another file" in one_line(run("measure", table, "--json", "--summary", table))
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_two_outputs_are_two_files_and_an_output_is_no_recording_of_its_folder(folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path)
+    both = tmp_path / "both.csv"
+    line = one_line(run("measure", tmp_path / "pair.hea", "-o", both, "--summary", both))
+    assert line.endswith("must be two files, found " + str(both) + " for both; give another name")
+    assert not both.exists()
+    done = run("embed", tmp_path, "-o", tmp_path / "out.parquet")
+    assert done.exit_code == 0
+    assert "left out" not in done.stderr
+
+
+def test_a_head_looks_at_no_second_that_is_not_there(folder: Path) -> None:
+    for words in (("--end", "300"), ("--start", "-5")):
+        line = one_line(run("predict", folder / "pair.hea", "--head", "af", *words))
+        assert "must lie within 0 to 20 s" in line
+    assert run("predict", folder / "pair.hea", "--head", "af", "--end", "20.4").exit_code == 0

@@ -37,7 +37,7 @@ def analyze(
       cardiofm analyze a103l.hea -o report.html
     """
     from cardiofm import pipeline
-    from cardiofm.data.files import check_folder, unasked, whole
+    from cardiofm.data.files import spare, unasked, whole
     from cardiofm.web import page
     from cardiofm.web.summary import summary
 
@@ -52,7 +52,7 @@ def analyze(
         records = batch.read(files, ecg, ppg, fs)
     output = output or (None if as_json else unasked(Path("report.html")))
     if output is not None:
-        check_folder(output)
+        spare(output, files or [])
     network = pipeline.load(model, backend)
     rows, drawn, unable = [], [], ""
     for record in records:
@@ -69,8 +69,8 @@ def analyze(
         typer.echo(json.dumps(rows, indent=1, allow_nan=False))
     elif rows:
         table(rows)
-        if any(row["measured"] for row in rows):
-            measured([row["measured"] | {"notes": []} for row in rows if row["measured"]])
+        if seen := [row["measured"] | {"notes": []} for row in rows if row["measured"]]:
+            measured(seen)
     if unable:
         say(unable)
     if output is not None and rows:
@@ -195,6 +195,8 @@ def measure(
         if path is not None:
             check_table_path(path)
             spare(path, files or [])
+    if output is not None and summary is not None and output.resolve() == summary.resolve():
+        raise SignalError(f"beats and half minutes must be two files, found {output} for both; give another name")
     network, batch = pipeline.load(model, backend), Batch(ctx.find_root().params["debug"])
     rows, stretches = [], []
 

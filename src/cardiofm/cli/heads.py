@@ -13,6 +13,8 @@ from cardiofm.cli.root import Backend, Ecg, Files, Fs, Name, Ppg, app
 from cardiofm.signals import CheckpointError, Record, SignalError
 from cardiofm.terminal import Batch, predicted, progress
 
+_BEYOND_S = 1.0  # of a recording's ends, for what is looked at: an alarm's second may lie just behind the last sample
+
 
 @app.command()
 def finetune(
@@ -94,10 +96,12 @@ def predict(
       cardiofm predict bidmc/*.hea --head my-head -o answers.csv
     """
     from cardiofm import heads, pipeline
+    from cardiofm.data.files import spare
     from cardiofm.data.tables import check_table_path, write_rows
 
     if output is not None:
         check_table_path(output)
+        spare(output, files or [])
     one = heads.load(head)
     one.about.view.typed(alarm_type)  # refused before anything is read
     network = one.fitting(pipeline.load(model or one.about.model, backend))
@@ -118,6 +122,10 @@ def predict(
 
 
 def _part(record: Record, start: float | None, end: float | None) -> Record:
-    if start is None and end is None:
-        return record
-    return record.crop(record.start_s if start is None else start, record.end_s if end is None else end)
+    first, last = record.start_s if start is None else start, record.end_s if end is None else end
+    if first < record.start_s - _BEYOND_S or last > record.end_s + _BEYOND_S:
+        raise SignalError(
+            f"{record.name}: what is looked at must lie within {record.start_s:g} to {record.end_s:g} s, "
+            f"found {first:g} to {last:g} s; change --start or --end"
+        )
+    return record if start is None and end is None else record.crop(first, last)

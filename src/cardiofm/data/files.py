@@ -25,7 +25,8 @@ def recordings(paths: Sequence[str | Path]) -> list[tuple[Path, bool]]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in KNOWN and p.suffix.lower() != ".txt")
+            shown = (p for p in path.rglob("*") if not p.name.startswith("."))  # outputs begin as hidden files
+            inside = sorted(p for p in shown if p.suffix.lower() in KNOWN and p.suffix.lower() != ".txt")
             segments = {s for p in inside if p.suffix == ".hea" for s in _segments(p)}
             headers = dict.fromkeys(_header(p) for p in inside if p.is_file())
             below = [p for p in headers if p not in segments and p.suffix.lower() != ".dat"]
@@ -67,10 +68,15 @@ def _header(path: Path) -> Path:
 
 def _segments(header: Path) -> Iterator[Path]:
     """The headers that a multi-segment WFDB header names: "name/3 …", then one segment name a line."""
-    with header.open(encoding="utf-8", errors="replace") as file:
-        lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    lines = _lines(header)
     if lines and "/" in lines[0][0]:
         yield from (header.with_name(line[0] + ".hea") for line in lines[1:])
+
+
+def _lines(header: Path) -> list[list[str]]:
+    """The words of each line of a WFDB header that is no comment."""
+    with header.open(encoding="utf-8", errors="replace") as file:
+        return [line.split() for line in file if line.strip() and not line.startswith("#")]
 
 
 @contextlib.contextmanager
@@ -142,7 +148,15 @@ def unasked(path: Path) -> Path:
 
 
 def spare(output: Path, given: Sequence[str | Path]) -> None:
-    """Refuse, before any work is done, an output that would take the place of a recording that was named to be read."""
-    own = _header(output.resolve())
-    if any(meant and _header(path.resolve()) == own for path, meant in recordings(given)):
+    """Refuse, before any work is done, an output without a folder, or in the place of a recording that is to be read."""
+    check_folder(output)
+    own = {output.resolve()} | ({output.with_suffix(".dat").resolve()} if output.suffix.lower() == ".hea" else set())
+    if given and any(meant and not own.isdisjoint(_files(path)) for path, meant in recordings(given)):
         raise SignalError(f"the output must be another file than what is read, found {output}; give another name")
+
+
+def _files(recording: Path) -> Iterator[Path]:
+    """What a recording is made of: the file itself and, of a WFDB header, the files of signals that it names."""
+    yield recording.resolve()
+    if recording.suffix.lower() == ".hea" and recording.is_file():
+        yield from (recording.with_name(line[0]).resolve() for line in _lines(recording)[1:])
