@@ -96,7 +96,7 @@ class OnnxBackend:
         if not (self.folder / MEASURERS[present]).is_file():
             raise CheckpointError(
                 f"a model folder must hold {MEASURERS[present]} to measure without torch, {self.folder} lacks it; "
-                f"put a fiducial head into it and run `cardiofm export {self.folder}`"
+                f"measure with `base`, or put a fiducial head into it and run `cardiofm export {self.folder}`"
             )
         return self._run(MEASURERS[present], x_BCN, visible_BCN, in_mv_BC)
 
