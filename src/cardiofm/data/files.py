@@ -148,7 +148,7 @@ def unasked(path: Path) -> Path:
 
 
 def spare(output: Path, given: Sequence[str | Path]) -> None:
-    """Refuse, before any work is done, an output without a folder, or in the place of a recording that is to be read."""
+    """Refuse, before any work is done, an output without a folder, or in the place of a recording that will be read."""
     check_folder(output)
     own = {output.resolve()} | ({output.with_suffix(".dat").resolve()} if output.suffix.lower() == ".hea" else set())
     if given and any(meant and not own.isdisjoint(_files(path)) for path, meant in recordings(given)):
