@@ -64,3 +64,16 @@ def micro_graphs(micro: Path) -> Path:
 
     export(micro)
     return micro
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recordings of 20 s: pair.hea (ECG 250 Hz, PPG 125 Hz) and ecg.parquet."""
+    from cardiofm.data.simulate import simulate
+    from cardiofm.data.write import write
+
+    where = tmp_path_factory.mktemp("recordings")
+    pair = simulate(20, fs_ecg_hz=250, fs_ppg_hz=125, seed=3, ecg_noise_mv=0.02, ppg_noise=0.02).record
+    write(pair, where / "pair.hea")
+    write(type(pair)("ecg", pair.ecg), where / "ecg.parquet")
+    return where

@@ -17,7 +17,6 @@ from typer.testing import CliRunner, Result
 from cardiofm.cli import app
 from cardiofm.data.files import recordings, whole
 from cardiofm.data.readers import read
-from cardiofm.data.simulate import simulate
 from cardiofm.data.write import write
 from cardiofm.model.cardiofm import TINY, CardioFM
 from cardiofm.model.heads import FiducialHead, HeadConfig
@@ -33,16 +32,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     CardioFM(TINY).save(folder, {"commit": "none", "hours": 0})
     return str(folder)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two recordings of 20 s: pair.hea (ECG 250 Hz, PPG 125 Hz) and ecg.parquet."""
-    where = tmp_path_factory.mktemp("recordings")
-    pair = simulate(20, fs_ecg_hz=250, fs_ppg_hz=125, seed=3, ecg_noise_mv=0.02, ppg_noise=0.02).record
-    write(pair, where / "pair.hea")
-    write(type(pair)("ecg", pair.ecg), where / "ecg.parquet")
-    return where
 
 
 def run(*words: object, model: str | None = None) -> Result:

@@ -7,19 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cardiofm.data.simulate import simulate
-from cardiofm.data.write import write
 from test_cli import one_line, run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two recordings of 20 s: pair.hea and ecg.parquet."""
-    where = tmp_path_factory.mktemp("recordings")
-    pair = simulate(20, fs_ecg_hz=250, fs_ppg_hz=125, seed=3, ecg_noise_mv=0.02, ppg_noise=0.02).record
-    write(pair, where / "pair.hea")
-    write(type(pair)("ecg", pair.ecg), where / "ecg.parquet")
-    return where
 
 
 @pytest.mark.parametrize(

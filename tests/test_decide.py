@@ -17,7 +17,10 @@ def test_the_rule_finds_the_best_threshold_of_probabilities_that_are_too_sure(ru
     rng = np.random.default_rng(0)
     true = 1 / (1 + np.exp(-rng.normal(-1.5, 2, 20_000)))
     y, said = rng.random(len(true)) < true, 1 / (1 + (true / (1 - true)) ** -1.7)
-    reached = lambda t: scores.once(rule.metric, y, said >= t)  # noqa: E731
+
+    def reached(t: float) -> float:
+        return scores.once(rule.metric, y, said >= t)
+
     best = max(reached(t) for t in np.quantile(said, np.linspace(0, 1, 200)))
     lost = {"rule": [], "best of few": []}
     for few in np.array_split(rng.permutation(len(y))[:4000], 20):

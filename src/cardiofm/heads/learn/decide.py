@@ -46,13 +46,16 @@ def threshold(y: ArrayLike, score: ArrayLike, rule: Rule) -> float:
     """
     y, odds = np.asarray(y, bool), _log_odds(np.asarray(score, np.float64))
     right = calibration.fit(odds[:, None], y, "each")
-    chance = right(odds[:, None])[:, 0]
+    at = float(_log_odds(np.array(start(y, right(odds[:, None])[:, 0], rule))))
+    return float(1 / (1 + np.exp(-(at - right.shift[0]) / right.stretch[0])))
+
+
+def start(y: NDArray[np.bool_], chance: NDArray[np.floating], rule: Rule) -> float:
+    """The same of probabilities that are right as they are, by the best value that any of them gives."""
     values = np.unique(chance)
     if len(values) > 200:
         values = np.unique(np.quantile(values, np.linspace(0, 1, 200)))
-    best = max(float(np.nan_to_num(scores.once(rule.metric, y, chance >= v))) for v in (*values, np.inf))
-    at = float(_log_odds(np.array(rule.start(best))))
-    return float(1 / (1 + np.exp(-(at - right.shift[0]) / right.stretch[0])))
+    return rule.start(max(float(np.nan_to_num(scores.once(rule.metric, y, chance >= v))) for v in (*values, np.inf)))
 
 
 def positive(held: HeldOut, y: ArrayLike, rule: Rule) -> NDArray[np.bool_]:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from cardiofm.heads import calibration, scores
+from cardiofm.heads import calibration
 from cardiofm.heads.calibration import Calibration, Link
 from cardiofm.heads.labels import Target
-from cardiofm.heads.learn import probes
+from cardiofm.heads.learn import decide, probes
 from cardiofm.heads.look import Seen
 from cardiofm.heads.parts import Floats, Linear, Numbers, Parts, numbers
 from cardiofm.measure.trees import Trees
@@ -177,10 +177,5 @@ def _thresholds(chance: Floats, y: NDArray[Any], kind: probes.Kind, rule: float 
         each = float(rule)
         return (1 - each, each) if kind == "binary" else (each,) * chance.shape[1]
     truth = np.asarray(y, bool).reshape(len(y), -1)
-    found = [_half_best_f1(truth[:, k], chance[:, k]) for k in range(chance.shape[1])]
+    found = [round(decide.start(truth[:, k], chance[:, k], decide.F1), 4) for k in range(chance.shape[1])]
     return (1 - found[0], found[0]) if kind == "binary" else tuple(found)
-
-
-def _half_best_f1(y: NDArray[np.bool_], chance: Floats) -> float:
-    best = max(scores.once(scores.f1, y, chance >= t) for t in np.unique(chance))
-    return round(best / 2, 4)
