@@ -13,7 +13,7 @@ from cardiofm.codec import wavelet
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
 from cardiofm.evaluate import codes, metrics
-from cardiofm.evaluate.drawing import decoded, encoded, mean_depth, through_codes, uniform_depths
+from cardiofm.evaluate.drawing import decoded, encoded, flat_depths, mean_depth, through_codes, uniform_depths
 from cardiofm.evaluate.sample import pieces
 from cardiofm.evaluate.wavelet import Coder
 from cardiofm.model.encoded import depths
@@ -34,6 +34,9 @@ def test_uniform_depths_are_alike_in_all_blocks_and_keep_the_budget(micro):
         spent = depth.sum(-1) / code.coded.sum(-1)
         assert (spent <= mean + 1e-6).all()
         assert (spent > 0.85 * mean).all()
+        flat = flat_depths(code, np.full((3, 2, 1), mean))
+        assert (flat.max(-1) - flat.min(-1)).max() <= 1
+        np.testing.assert_array_equal(flat.sum(-1), np.floor(mean * code.coded.sum(-1) + 1e-9))
 
 
 def test_encoded_once_gives_what_each_rate_gives(micro):

@@ -147,7 +147,7 @@ def _rate_distortion() -> dict:
     beats = row(interval([2.5, 3.25], ["a", "b"]), 3, channel="ecg", rate="64", metric="bits over the event")
     book = {"channel": "ecg", "level": 1, "used": 0.875, "perplexity": 99.5, "tokens": 1234, "codes": 256}
     return {
-        "rows": _rows(keys, ("model", "uniform", "wavelet"), ("prd", "bits")),
+        "rows": _rows(keys, ("model", "flat", "uniform", "wavelet"), ("prd", "bits")),
         "differences": [change],
         "codebooks": [book],
         "depth_cost": [{"channel": "ecg", "rate": "64", "bits_per_second": 20.25}],

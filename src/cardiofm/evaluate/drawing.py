@@ -105,6 +105,17 @@ def mean_depth(model: Model, bits_per_second: float | None) -> float:
     return bits_per_second * model.spec.token_s / float(np.log2(model.config["quantizer"]["codes"]))
 
 
+def flat_depths(code: Encoded, mean: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Codebook levels `(…, S)` that are the same for every token to within one, averaging `mean (…, 1)`."""
+    level = np.arange(code.worth.shape[-1])
+    return depths(_turn(code.worth.shape[-2])[:, None] - np.broadcast_to(level, code.worth.shape), code.coded, mean)
+
+
+def _turn(count: int) -> NDArray[np.float64]:
+    """Small numbers about 0 that never repeat and fill evenly: who of `count` equals is first."""
+    return 0.02 * (np.arange(count) * 0.6180339887 % 1.0 - 0.5)
+
+
 def uniform_depths(model: Model, code: Encoded, mean: NDArray[np.floating]) -> NDArray[np.int64]:
     """Codebook levels `(…, S)` that are the same for every block to within one code, averaging `mean (…, 1)`.
 
@@ -115,8 +126,7 @@ def uniform_depths(model: Model, code: Encoded, mean: NDArray[np.floating]) -> N
     blocks = (*code.coded.shape[:-1], -1, book["group"])
     worth, coded = code.worth.reshape(*blocks, code.worth.shape[-1]), code.coded.reshape(*blocks, 1)
     place = (worth * coded).sum(-3, keepdims=True) / np.maximum(coded.sum(-3, keepdims=True), 1)
-    turn = np.arange(worth.shape[-3]) * 0.6180339887 % 1.0 - 0.5  # never repeats and fills evenly
-    even = (place + 0.02 * turn[:, None, None]).reshape(code.worth.shape)
+    even = (place + _turn(worth.shape[-3])[:, None, None]).reshape(code.worth.shape)
     return depths(even, code.coded, mean)
 
 

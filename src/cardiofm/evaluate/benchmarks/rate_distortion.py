@@ -1,8 +1,9 @@
 """What a bit buys: PRD by rate from one model, adaptive against uniform depth and a classical coder, and codebook use.
 
 Writes results/rate_distortion.json and results/rate_distortion.png, on windows of five sets that were never trained on.
-Uniform depth is the same model with as many bits in every window, all blocks of tokens alike within one code. The rate
-counts the codes; what it costs to say how deep each token is stands beside, and "paid" gives that to uniform depth too.
+Uniform depth is the same model with as many bits in every window: "flat" spends as many levels on every token,
+"uniform" keeps what each frequency of a block is worth on average, all blocks of tokens alike within one code. The rate
+counts the codes; what it costs to say how deep each token is stands beside, and "paid" gives that to "uniform" too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rich.table import Table
 
 from cardiofm.evaluate import codes, metrics, run
 from cardiofm.evaluate.bootstrap import interval
-from cardiofm.evaluate.drawing import decoded, encoded, mean_depth, uniform_depths
+from cardiofm.evaluate.drawing import decoded, encoded, flat_depths, mean_depth, uniform_depths
 from cardiofm.evaluate.intervals import events
 from cardiofm.evaluate.rows import Metric, Score, summarised
 from cardiofm.evaluate.sample import CLEAN_RULE, HELD_OUT, ZERO_SHOT, Piece, is_clean, pieces, summary
@@ -38,8 +39,9 @@ ALL = "all five"
 KEYS = ("set", "channel", "rate", "method")
 METHODS = {
     "model": "CardioFM, adaptive depth",
-    "uniform": "the same codes at uniform depth, as many bits in each window",
-    "paid": "the same codes at uniform depth, with as many bits more as saying the adaptive depths costs",
+    "flat": "the same codes, as many levels for every token, as many bits in each window",
+    "uniform": "the same codes and bits, all blocks of tokens alike, each frequency as deep as it is worth on average",
+    "paid": "the same as uniform, with as many bits more as saying the adaptive depths costs",
     "wavelet": "bior4.4 wavelet, rate-distortion quantiser, ideal length of an adaptive context model fitted on train",
 }
 METRICS = {
@@ -110,9 +112,10 @@ def code_all(model: Model, used: Sequence[Piece], train: Sequence[Piece], bar: P
             mean_WC1 = depth_WCS.sum(-1, keepdims=True) / np.maximum(code.coded.sum(-1, keepdims=True), 1)
             made.cost[rate] = depth_cost(depth_WCS, code, model)
             paid_C1 = np.array([[mean_depth(model, cost)] for cost in made.cost[rate]])
+            made.depth["flat", rate] = flat_depths(code, mean_WC1)
             made.depth["uniform", rate] = uniform_depths(model, code, mean_WC1)
             made.depth["paid", rate] = uniform_depths(model, code, mean_WC1 + paid_C1)
-        for method in ("model", "uniform", "paid"):
+        for method in ("model", "flat", "uniform", "paid"):
             if (method, rate) in made.depth:
                 made.drawn[method, rate] = decoded(model, code, made.depth[method, rate])
         bits = codes.full_rate(model) if rate is None else rate
@@ -157,7 +160,7 @@ def differences(scores: Sequence[Score]) -> list[dict[str, Any]]:
         by.setdefault((s["set"], s["channel"], s["rate"], s["window"]), {})[s["method"]] = s
     cells: dict[tuple[str, ...], list[tuple[float, str]]] = {}
     for (place, channel, rate, _), found in by.items():
-        for other in ("uniform", "paid", "wavelet"):
+        for other in ("flat", "uniform", "paid", "wavelet"):
             if other in found and found[other]["prd"] > 0:
                 change = 100 * (found["model"]["prd"] / found[other]["prd"] - 1)
                 cells.setdefault((place, channel, rate, other), []).append((change, found["model"]["patient"]))
@@ -254,9 +257,7 @@ def show(result: dict[str, Any]) -> None:
         "channel",
         "bit/s",
         *METHODS,
-        "against uniform %",
-        "against paid %",
-        "against wavelet %",
+        *(f"against {m} %" for m in METHODS if m != "model"),
         "depth cost bit/s",
     ):
         table.add_column(name)
@@ -292,21 +293,21 @@ def picture(result: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
-    colours = {"model": "tab:red", "uniform": "tab:orange", "paid": "tab:olive", "wavelet": "tab:blue"}
-    names = {
-        "model": "CardioFM, adaptive depth",
-        "uniform": "uniform depth",
-        "paid": "uniform, paid",
-        "wavelet": "wavelet",
+    lines = {
+        "model": ("tab:red", "CardioFM, adaptive depth"),
+        "flat": ("0.6", "every token alike"),
+        "uniform": ("tab:orange", "every block alike"),
+        "paid": ("tab:olive", "every block alike, paid"),
+        "wavelet": ("tab:blue", "wavelet"),
     }
     rows = [r for r in result["rows"] if (r["set"], r["metric"]) == (ALL, "prd") and r["rate"] != "all levels"]
     for axis, channel in zip(axes[0], MODALITIES, strict=True):
-        for method, colour in colours.items():
+        for method, (colour, name) in lines.items():
             own = [r for r in rows if (r["channel"], r["method"]) == (channel, method)]
             rate = [float(r["rate"]) for r in own]
             low, high = ([r["value"] if r[k] is None else r[k] for r in own] for k in ("low", "high"))
             axis.fill_between(rate, low, high, color=colour, alpha=0.15, lw=0)
-            axis.plot(rate, [r["value"] for r in own], "o-", color=colour, ms=4, label=names[method])
+            axis.plot(rate, [r["value"] for r in own], "o-", color=colour, ms=4, label=name)
         axis.set(xscale="log", yscale="log", xlabel="bit/s a channel", ylabel="PRD in % (median, 95 %)")
         axis.set_xticks([r for r in RATES if r], [f"{r:g}" for r in RATES if r])
         axis.set_title(f"{channel.upper()}, five zero-shot sets", fontsize=10, loc="left")

@@ -6,8 +6,9 @@ from typing import Any
 
 from cardiofm.evaluate.tables.markdown import behind, header, line, number, ranged
 
-_COLUMNS = ("channel", "bit/s", "CardioFM", "uniform", "wavelet", "against uniform", "against wavelet")
-_COLUMNS += ("against uniform with the cost", "cost, bit/s", "patients, windows (refused)")
+_COLUMNS = ("channel", "bit/s", "CardioFM", "every token alike", "every block alike", "wavelet")
+_COLUMNS += ("against every token alike", "against every block alike", "against wavelet")
+_COLUMNS += ("against every block alike with the cost", "cost, bit/s", "patients, windows (refused)")
 
 
 def rate_distortion(result: dict[str, Any]) -> list[str]:
@@ -17,7 +18,8 @@ def rate_distortion(result: dict[str, Any]) -> list[str]:
     cost = {(r["channel"], r["rate"]): r["bits_per_second"] for r in result["depth_cost"]}
     lines = [
         "**Rate and distortion** of one model: median PRD in % on five sets never trained on, bits of the codes only. "
-        "Uniform: the same codes and bits, every block of tokens alike. Adaptive depth has to say how deep a token "
+        "Uniform depth with the same codes and bits: as many levels for every token, or every block of tokens alike, "
+        "each frequency as deep as it is worth on average. Adaptive depth has to say how deep a token "
         "is: at the cost in the last column but one; before it uniform depth is given those bits too. Wavelet: "
         "bior4.4, rate-distortion quantiser, ideal code length of an adaptive context model. Brackets: bootstrap 95 % "
         "interval over patients; changes are paired, and below 0 is better.",
@@ -25,15 +27,16 @@ def rate_distortion(result: dict[str, Any]) -> list[str]:
         *header(_COLUMNS),
     ]
     for channel, rate in sorted(cost, key=lambda key: key[0]):
-        prd = {m: by.get((channel, rate, m, "prd")) for m in ("model", "uniform", "wavelet")}
+        prd = {m: by.get((channel, rate, m, "prd")) for m in ("model", "flat", "uniform", "wavelet")}
         model = prd["model"]
         if model is None:
             continue
         changes = [
             _percent(change.get((channel, rate, f"model against {m}, % of its PRD")))
-            for m in ("uniform", "wavelet", "paid")
+            for m in ("flat", "uniform", "wavelet", "paid")
         ]
-        cells = [ranged(model, 1, bold=True), ranged(prd["uniform"], 1), ranged(prd["wavelet"], 1), *changes]
+        plain = [ranged(prd[m], 1) for m in ("flat", "uniform", "wavelet")]
+        cells = [ranged(model, 1, bold=True), *plain, *changes]
         count = f"{model['patients']}, {model['windows']} ({model['refused']})"
         lines.append(line((channel.upper(), rate, *cells, number(cost[channel, rate], 0), count)))
     return [*lines, "", f"{_books(result)} {_bits(result)}{behind('rate_distortion', result)}"]
