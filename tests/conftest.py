@@ -29,9 +29,10 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="session")
 def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a network of the released shape but far smaller, with random weights, and a fiducial head."""
+    """The folder of a network of the released shape but far smaller, with random weights, and its heads."""
     import torch
 
+    from cardiofm.model.across import Across, AcrossConfig
     from cardiofm.model.cardiofm import CardioFM, ModelConfig
     from cardiofm.model.decoder import DecoderConfig
     from cardiofm.model.encoder import EncoderConfig
@@ -54,6 +55,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "micro"
     model.save(folder)
     FiducialHead(HeadConfig(read_after=1, widths=(4, 8, 8, 16)), 32, model.config.spec).save(folder)
+    Across(AcrossConfig(widths=(4, 8, 8, 16)), 32, model.config.spec).save(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ import torch
 
 from cardiofm.edge import export as export_module
 from cardiofm.edge.export import export
-from cardiofm.edge.runtime import DECODE, DRAW, EMBEDDERS, ENCODERS, MEASURERS
+from cardiofm.edge.runtime import ACROSS_GRAPH, DECODE, DRAW, EMBEDDERS, ENCODERS, MEASURERS, weights_of
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.signals import CheckpointError
 
@@ -20,8 +20,8 @@ GRAPHS = (*ENCODERS.values(), *EMBEDDERS.values(), DRAW, DECODE)
 
 
 def test_graphs_read_their_weights_from_the_safetensors_file(micro_graphs: Path) -> None:
-    files = {f: (micro_graphs / f).stat().st_size for f in ("model.safetensors", "fiducials.safetensors")}
-    for name in (*GRAPHS, *MEASURERS.values()):
+    for name in (*GRAPHS, *MEASURERS.values(), ACROSS_GRAPH):
+        files = {file: (micro_graphs / file).stat().st_size for file in weights_of(name).values()}
         assert (micro_graphs / name).stat().st_size < 1 << 20
         proto = onnx.load(micro_graphs / name, load_external_data=False)
         outside = [t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -29,7 +29,6 @@ def test_graphs_read_their_weights_from_the_safetensors_file(micro_graphs: Path)
         assert outside
         for tensor in outside:
             place = {entry.key: entry.value for entry in tensor.external_data}
-            assert place["location"] == "model.safetensors" or name in MEASURERS.values()
             assert int(place["offset"]) + int(place["length"]) <= files[place["location"]]
         floats = [t for t in inside if t.data_type == onnx.TensorProto.FLOAT]
         assert sum(int(np.prod(t.dims)) for t in floats) < 60_000  # angles, tables of the echo, transform of a block

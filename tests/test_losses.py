@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from cardiofm.train.losses import contrastive, huber, spectral
+from cardiofm.train.losses import at_best_lag, contrastive, huber, spectral
 
 
 def wave(shift: int = 0) -> torch.Tensor:
@@ -24,6 +24,22 @@ def test_cost_grows_with_a_delay() -> None:
     one = torch.ones(2, 1000)
     near, far = (spectral(wave(k), wave(), one) for k in (5, 40))
     assert 0 < near < far
+
+
+def test_a_delay_costs_its_toll_alone() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 1000), torch.ones(2, 1000)
+    late = torch.roll(x, 30, dims=-1)
+    share, lag = at_best_lag(torch.stack([late[0], x[1]]), x, weight, 60, 0.2, sharpness=1e4)
+    assert lag.tolist() == [30, 0]
+    assert abs(share[0] - 0.2 / 4) < 0.01
+    assert abs(share[1]) < 0.01
+    nothing, _ = at_best_lag(torch.zeros(2, 1000), x, weight, 60, 0.2, sharpness=1e4)
+    assert (nothing - 1).abs().max() < 0.01
+    weight[:, :500] = 0
+    late[:, :500] = 99.0
+    assert (at_best_lag(x + 0, x, weight, 60, 0.2, sharpness=1e4)[0]).abs().max() < 0.01
+    assert at_best_lag(x, x, 0 * weight, 60, 0.2)[0].tolist() == [0, 0]
 
 
 def test_what_has_no_weight_does_not_count() -> None:

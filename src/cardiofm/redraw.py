@@ -37,7 +37,7 @@ def draw_hidden(
     whole_BCS = np.logical_and(code.seen, np.all(visible_BCN.reshape(*code.patches.shape), axis=-1))
     scattered_BC1 = 2 * whole_BCS.sum(-1, keepdims=True) < code.seen.sum(-1, keepdims=True)
     whole_BCS = np.where(scattered_BC1, code.seen, whole_BCS)  # rather those tokens than nothing
-    drawn_BCN = backend.draw(code._replace(seen=whole_BCS, patches=code.patches * whole_BCS[..., None]))
+    drawn_BCN = _drawn(backend, code._replace(seen=whole_BCS, patches=code.patches * whole_BCS[..., None]))
     shown_BCN = visible_BCN & np.asarray(code.seen.any(-1))[..., None]
     own_BCN = (x_BCN - code.offset[..., None]) / np.where(code.scale > 0, code.scale, 1)[..., None]
     out_BCN = np.where(shown_BCN, np.clip(own_BCN, -LARGEST, LARGEST), drawn_BCN).astype(np.float32)
@@ -46,6 +46,13 @@ def draw_hidden(
             weight = USUAL * one.alike / (1 + (one.error_s / ERROR_S) ** 2)
             drawn_CN[one.channel, one.gap] += weight * (one.values - drawn_CN[one.channel, one.gap])
     return out_BCN
+
+
+def _drawn(backend: Backend, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
+    """The network's drawing `(B, C, N)`; where nothing of a channel is seen, that of the head for it, if it has one."""
+    drawn_BCN, seen_BC = backend.draw(code, denoise), np.asarray(code.seen.any(-1))
+    across_BCN = None if seen_BC.all() else backend.across(code)
+    return drawn_BCN if across_BCN is None else np.where(seen_BC[..., None], drawn_BCN, across_BCN)
 
 
 def draw_cleaned(
@@ -62,7 +69,7 @@ def draw_cleaned(
     signal. Where much is taken away and there is another channel, what that one alone says stands in its place, so
     that a bad channel is no worse than none.
     """
-    drawn_BCN, seen_BC = backend.draw(code, denoise=True), np.asarray(code.seen.any(-1))
+    drawn_BCN, seen_BC = _drawn(backend, code, denoise=True), np.asarray(code.seen.any(-1))
     gaps = not visible_BCN[seen_BC].all()
     out_BCN = draw_hidden(backend, code, x_BCN, visible_BCN, fs_hz) if gaps else drawn_BCN.copy()
     for c, modality in enumerate(MODALITIES):
@@ -76,7 +83,7 @@ def draw_cleaned(
             lone_BCN = visible_BCN[doubted] & (np.arange(2) == 1 - c)[:, None]
             x = np.where(lone_BCN, x_BCN[doubted], np.float32(0))
             lone = backend.encode(x, lone_BCN, in_mv_BC[doubted], (1 - c,))
-            instead_BN[doubted] = backend.draw(lone)[:, c]
+            instead_BN[doubted] = _drawn(backend, lone)[:, c]
         made_BN = cleaned(drawn_BCN[rows, c], fs_hz, modality, instead_BN[rows])
         out_BCN[rows, c] = np.where(visible_BCN[rows, c], made_BN, out_BCN[rows, c])
     return out_BCN

@@ -28,10 +28,19 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cardiofm.edge.fused import fused
-from cardiofm.edge.runtime import DECODE, DRAW, EMBEDDERS, ENCODERS, LAYOUT, MEASURERS, OnnxBackend, layout
-from cardiofm.model.backend import Decode, Draw, Embed, Encode, TorchBackend
-from cardiofm.model.cardiofm import CardioFM
-from cardiofm.model.checkpoint import HEAD, HEAD_WEIGHTS, WEIGHTS
+from cardiofm.edge.runtime import (
+    ACROSS_GRAPH,
+    DECODE,
+    DRAW,
+    EMBEDDERS,
+    ENCODERS,
+    LAYOUT,
+    MEASURERS,
+    OnnxBackend,
+    layout,
+    weights_of,
+)
+from cardiofm.model.backend import Decode, Draw, DrawAcross, Embed, Encode, TorchBackend
 from cardiofm.model.heads import Measure
 from cardiofm.signals import CheckpointError, InputSpec
 
@@ -47,15 +56,15 @@ def silent(_step: str) -> None:
 
 
 def export(folder: Path, tell: Callable[[str], None] = silent) -> list[Path]:
-    """Write the graphs of a model folder into it, those of its fiducial head too; returns their paths.
+    """Write the graphs of a model folder into it, those of its heads too; returns their paths.
 
     `tell` hears of each step, as they take minutes together.
 
     ONNX Runtime must give what torch gives on 1, 3 and 16 windows with gaps and absent channels; otherwise nothing
     is written and a CheckpointError says what differed.
     """
-    model = CardioFM.load(folder)
-    torch_backend = TorchBackend(model, head=folder if (folder / HEAD).is_file() else None)
+    torch_backend = TorchBackend(folder)
+    model = torch_backend.model
     windows = example_windows(model.config.spec, 2)
     encoded = torch_backend.encode(*windows)
     depth = np.full(encoded.seen.shape, 2)
@@ -68,8 +77,10 @@ def export(folder: Path, tell: Callable[[str], None] = silent) -> list[Path]:
     if torch_backend.head is not None:
         head = torch_backend.head
         jobs |= {name: (Measure(model, head, present), windows) for present, name in MEASURERS.items()}
+    if torch_backend.across_head is not None:
+        jobs[ACROSS_GRAPH] = (DrawAcross(torch_backend.across_head), jobs[DRAW][1])
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as draft:
-        for name in (WEIGHTS, *((HEAD_WEIGHTS,) if torch_backend.head is not None else ())):
+        for name in dict.fromkeys(file for graph in jobs for file in weights_of(graph).values()):
             shutil.copyfile(folder / name, Path(draft) / name)
         for number, (name, (module, arrays)) in enumerate(jobs.items(), 1):
             tell(f"{name}, {number} of {len(jobs)}")
@@ -112,7 +123,7 @@ def _graph(module: nn.Module, arrays: tuple[NDArray, ...]) -> onnx.ModelProto:
 
 def _attach(proto: onnx.ModelProto, folder: Path, name: str) -> onnx.ModelProto:
     """Turn the weight inputs of the graph `name` into initialisers that lie in the folder's safetensors files."""
-    files = {"model.": WEIGHTS} | ({"head.": HEAD_WEIGHTS} if name in MEASURERS.values() else {})
+    files = weights_of(name)
     headers = {prefix: safetensors_table(folder / file) for prefix, file in files.items()}
     graph = proto.graph
     used = {name for node in graph.node for name in node.input}
@@ -201,6 +212,8 @@ def _compare(
         depth = np.minimum(a.codes.sum(-1) % 9, a.codes.shape[-1])
         for clean in (False, True):
             _close(f"waveform of {DRAW}", truth.draw(a, clean), graphs.draw(a, clean))
+        if (drawn := truth.across(a)) is not None and (same := graphs.across(a)) is not None:
+            _close(f"waveform of {ACROSS_GRAPH}", drawn, same)
         _close(f"waveform of {DECODE}", truth.decode(a.codes, depth, a.coded), graphs.decode(a.codes, depth, a.coded))
     for present, name in MEASURERS.items() if truth.head is not None else ():
         both = zip(truth.measure(*windows, present), graphs.measure(*windows, present), strict=True)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiofm.model.checkpoint import HEAD_WEIGHTS, WEIGHTS
+from cardiofm.model.checkpoint import ACROSS_WEIGHTS, HEAD_WEIGHTS, WEIGHTS
 from cardiofm.model.encoded import Encoded
 from cardiofm.signals import CheckpointError
 
 ENCODERS = {(0, 1): "encode.onnx", (0,): "encode_ecg.onnx", (1,): "encode_ppg.onnx"}  # by the streams that they run
 EMBEDDERS = {present: name.replace("encode", "embed") for present, name in ENCODERS.items()}  # no codes: less to do
 MEASURERS = {(0, 1): "measure.onnx", (0,): "measure_ecg.onnx", (1,): "measure_ppg.onnx"}  # there is a head for them
-DRAW, DECODE = "draw.onnx", "decode.onnx"
+DRAW, DECODE, ACROSS_GRAPH = "draw.onnx", "decode.onnx", "across.onnx"
 INT8_WEIGHTS = "embed.int8.safetensors"  # of the embedders with eight-bit matrices, where a folder has them
 LAYOUT = "weights_layout"  # metadata key: the hash of the weights files' headers that a graph's offsets belong to
 SOURCE = "weights_sha256"  # metadata key: the hash of the weights that an eight-bit graph was made from
@@ -79,6 +79,13 @@ class OnnxBackend:
             raise CheckpointError(f"{DRAW} must give a cleaned drawing too, and does not; export {self.folder} again")
         return drawn[int(denoise)]
 
+    def across(self, code: Encoded) -> NDArray[np.float32] | None:
+        """Waveforms `(B, C, N)` in normalised units, each channel drawn from the other one alone; flat where that is
+        not seen. None for a model without a head for it."""
+        if not (self.folder / ACROSS_GRAPH).is_file():
+            return None
+        return self._run(ACROSS_GRAPH, code.tokens, code.patches, code.seen)[0]
+
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
@@ -135,12 +142,23 @@ class OnnxBackend:
         return session
 
 
+def weights_of(graph: str) -> dict[str, str]:
+    """The files that the weights of a graph lie in, by what the names of its tensors begin with.
+
+    >>> weights_of("across.onnx")
+    {'head.': 'across.safetensors'}
+    """
+    if graph == ACROSS_GRAPH:
+        return {"head.": ACROSS_WEIGHTS}
+    return {"model.": WEIGHTS} | ({"head.": HEAD_WEIGHTS} if graph in MEASURERS.values() else {})
+
+
 def layout(folder: Path, graph: str) -> str:
     """A hash of where each tensor lies in the weights files of a graph, whatever its values."""
     import hashlib
 
     found = hashlib.sha256()
-    for name in (WEIGHTS, *((HEAD_WEIGHTS,) if graph in MEASURERS.values() else ())):
+    for name in weights_of(graph).values():
         with (folder / name).open("rb") as file:
             found.update(file.read(int.from_bytes(file.read(8), "little")))
     return found.hexdigest()

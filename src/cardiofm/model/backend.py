@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cardiofm.model.across import Across
 from cardiofm.model.cardiofm import CardioFM
-from cardiofm.model.checkpoint import HEAD
+from cardiofm.model.checkpoint import ACROSS, HEAD
 from cardiofm.model.encoded import Encoded
 from cardiofm.model.encoder import Tokens
 from cardiofm.model.heads import FiducialHead, Measure
@@ -85,6 +86,17 @@ class Draw(nn.Module):
         return self.model.decoder.tokens(tokens, tokens_BCSD.shape[2])[:2]
 
 
+class DrawAcross(nn.Module):
+    """The inputs of `Draw` to waveforms `(B, C, N)`, each channel drawn from the other one alone."""
+
+    def __init__(self, head: Across) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, tokens_BCSD: Tensor, patches_BCSP: Tensor, seen_BCS: Tensor) -> Tensor:
+        return self.head(tokens_BCSD, patches_BCSP, seen_BCS)
+
+
 class Decode(nn.Module):
     """The first `depth` codes of each token to waveforms `(B, C, N)`, normalised; 0 for a stream without codes."""
 
@@ -113,6 +125,8 @@ class TorchBackend:
         self.model = (CardioFM.load(model) if isinstance(model, Path) else model).eval()
         head = head or (model if isinstance(model, Path) and (model / HEAD).is_file() else None)
         self.head = None if head is None else FiducialHead.load(head, self.model)
+        across = model if isinstance(model, Path) and (model / ACROSS).is_file() else None
+        self.across_head = None if across is None else Across.load(across, self.model)
         self.device = next(self.model.parameters()).device
         if threads is not None:
             torch.set_num_threads(threads)
@@ -143,6 +157,13 @@ class TorchBackend:
         What is seen passes unchanged, or cleaned of noise where `denoise`.
         """
         return self._run(Draw(self.model), code.tokens, code.patches, code.seen)[int(denoise)]
+
+    def across(self, code: Encoded) -> NDArray[np.float32] | None:
+        """Waveforms `(B, C, N)` in normalised units, each channel drawn from the other one alone; flat where that is
+        not seen. None for a model without a head for it."""
+        if self.across_head is None:
+            return None
+        return self._run(DrawAcross(self.across_head), code.tokens, code.patches, code.seen)[0]
 
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]

@@ -15,6 +15,7 @@ from cardiofm.signals import CheckpointError
 FORMAT = 5
 OLDEST = 3
 CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
+ACROSS, ACROSS_WEIGHTS = "across.json", "across.safetensors"  # of the head that draws one channel from the other
 HEAD, HEAD_WEIGHTS = "fiducials.json", "fiducials.safetensors"  # of the fiducial head, in the same folder or another
 
 

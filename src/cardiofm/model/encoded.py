@@ -65,6 +65,11 @@ class Backend(Protocol):
         """
         ...
 
+    def across(self, code: Encoded) -> NDArray[np.float32] | None:
+        """Waveforms `(B, C, N)` in normalised units, each channel drawn from the other one alone; flat where that is
+        not seen. None for a model without a head for it."""
+        ...
+
     def decode(
         self, codes_BCSQ: NDArray[np.int64], depth_BCS: NDArray[np.int64], coded_BCS: NDArray[np.bool_]
     ) -> NDArray[np.float32]:

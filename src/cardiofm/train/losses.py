@@ -5,6 +5,8 @@ Shapes: B batch, N samples, D width, M records.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,6 +66,34 @@ def spectral(drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor) -> Tensor:
         return drawn_BN.new_zeros(())
     parts = shared_mean(torch.stack(errors), torch.stack(weights), 1e-3)
     return sum(parts, drawn_BN.new_zeros(())) / len(STFT_WINDOWS)
+
+
+def at_best_lag(
+    drawn_BN: Tensor, target_BN: Tensor, weight_BN: Tensor, reach: int, toll: float, sharpness: float = 50.0
+) -> tuple[Tensor, Tensor]:
+    """The error as a share of the target's power, at the lag that suits it best, and that lag in samples, each `(B,)`.
+
+    Lags go from -`reach` to `reach`, positive where the drawing is late; the furthest costs `toll`, nearer ones by
+    the square. The minimum is soft: lags that are worse by 1 / `sharpness` take part, and it is 1 / `sharpness` times
+    their logarithm above the least where all are alike. Rows without power have 0.
+    """
+    wide = 2 * drawn_BN.shape[-1]
+
+    def by_lag(a_BN: Tensor, b_BN: Tensor) -> Tensor:
+        """The sum over n of a[n] * b[n + lag], `(B, L)`."""
+        spectrum = torch.fft.rfft(a_BN.float(), wide).conj() * torch.fft.rfft(b_BN.float(), wide)
+        full_BM = torch.fft.irfft(spectrum, wide)
+        return torch.cat([full_BM[:, wide - reach :], full_BM[:, : reach + 1]], dim=-1)
+
+    known_BN = weight_BN * target_BN
+    power_BL = by_lag(known_BN * target_BN, torch.ones_like(drawn_BN))
+    error_BL = by_lag(weight_BN, drawn_BN.square()) - 2 * by_lag(known_BN, drawn_BN) + power_BL
+    lag_L = torch.arange(-reach, reach + 1, device=drawn_BN.device)
+    some_B = power_BL[:, reach] > 0
+    least_B1 = (power_BL[:, reach, None] / 2).clamp_min(1e-3)  # where little of the target is left, as if half were
+    paid_BL = error_BL / torch.maximum(power_BL, least_B1) + toll * (lag_L / reach).square()
+    share_B = (math.log(len(lag_L)) - torch.logsumexp(-sharpness * paid_BL, dim=-1)) / sharpness
+    return share_B * some_B, lag_L[paid_BL.argmin(-1)]
 
 
 def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.2) -> tuple[Tensor, Tensor]:

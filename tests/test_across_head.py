@@ -1,0 +1,107 @@
+"""One channel drawn from the other one: what the head promises, and that it learns it in spite of an unknown delay."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cardiofm.data.simulate import simulate
+from cardiofm.data.windows import window_at
+from cardiofm.edge.runtime import OnnxBackend
+from cardiofm.model.across import Across, AcrossConfig
+from cardiofm.model.backend import TorchBackend
+from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.checkpoint import ACROSS, ACROSS_WEIGHTS
+from cardiofm.pipeline import load
+from cardiofm.signals import CheckpointError, InputSpec
+from cardiofm.train.across import Drawing
+from cardiofm.train.batches import Batch
+
+SPEC = InputSpec()
+
+
+def windows(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    made = [
+        window_at(simulate(12, fs_ecg_hz=250, fs_ppg_hz=250, seed=k, pat_ms=150 + 60 * k).record, SPEC, 1.0)
+        for k in range(count)
+    ]
+    return np.stack([w.values for w in made]), np.stack([w.valid for w in made]), np.stack([w.in_mv for w in made])
+
+
+def test_each_channel_is_drawn_from_the_other_one_alone_and_the_graph_agrees(micro_graphs: Path) -> None:
+    truth, graph = TorchBackend(micro_graphs), OnnxBackend(micro_graphs, 1)
+    x, visible, in_mv = windows(3)
+    visible[1, 0] = visible[2, 1] = False
+    code = truth.encode(np.where(visible, x, 0).astype(np.float32), visible, in_mv)
+    drawn = truth.across(code)
+    assert drawn is not None
+    assert drawn.shape == x.shape
+    np.testing.assert_allclose(drawn, graph.across(code), rtol=1e-3, atol=1e-4)
+    assert not drawn[1, 1].any()  # there is no ECG to draw a PPG from
+    assert not drawn[2, 0].any()
+    assert drawn[1, 0].std() > 0
+    other = code._replace(tokens=code.tokens.copy(), patches=code.patches.copy())
+    other.tokens[:, 0] += 1
+    other.patches[:, 0] += 1
+    again = truth.across(other)
+    assert again is not None
+    np.testing.assert_array_equal(again[:, 0], drawn[:, 0])
+    assert (again[0, 1] != drawn[0, 1]).any()
+
+
+def test_a_channel_that_is_hidden_throughout_is_drawn_by_the_head(micro: Path, tmp_path: Path) -> None:
+    record = simulate(20, fs_ecg_hz=250, fs_ppg_hz=125, seed=3).record
+    without = tmp_path / "without"
+    shutil.copytree(micro, without)
+    (without / ACROSS).unlink()
+    head, decoder = (load(f, backend="torch").reconstruct(record, hide="ppg") for f in (micro, without))
+    assert head.ppg is not None
+    assert decoder.ppg is not None
+    assert (head.ppg.samples != decoder.ppg.samples).mean() > 0.9
+    spans = [(5.0, 6.0)]
+    head, decoder = (load(f, backend="torch").reconstruct(record, hide=spans) for f in (micro, without))
+    assert head.ppg is not None
+    assert decoder.ppg is not None
+    np.testing.assert_array_equal(head.ppg.samples, decoder.ppg.samples)
+
+
+def test_the_head_comes_back_as_it_was_saved_and_a_damaged_one_is_named(micro: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(micro, folder)
+    model = CardioFM.load(folder)
+    head = Across.load(folder, model)
+    head.about = {"provenance": {"commit": "abc"}}
+    head.save(folder)
+    again = Across.load(folder, model)
+    assert again.about == head.about
+    assert all(torch.equal(a, b) for a, b in zip(head.state_dict().values(), again.state_dict().values(), strict=True))
+    (folder / ACROSS_WEIGHTS).write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="draws across"):
+        Across.load(folder, model)
+
+
+def test_it_learns_a_sharp_drawing_though_every_monitor_delays_by_a_time_of_its_own(micro: Path) -> None:
+    torch.manual_seed(0)
+    model = CardioFM.load(micro)
+    objective = Drawing(model, Across(AcrossConfig(widths=(8, 16, 16, 24)), 32, SPEC)).train()
+    x, valid, in_mv = (torch.from_numpy(a) for a in windows(6))
+    batch = Batch(x, x, valid, in_mv, ("ecg", "ppg"))
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=5e-3)
+    shares = []
+    for step in range(40):
+        loss, logs = objective(batch, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        shares.append((logs["share_ecg"].item(), logs["share_ppg"].item()))
+    assert shares[0][0] > 0.9
+    assert max(shares[-1]) < 0.6
+    assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
+    short = replace(batch, valid_BCN=valid & (torch.arange(valid.shape[-1]) < 500))
+    assert objective(short, 0)[0].item() == 0  # two seconds teach nothing
