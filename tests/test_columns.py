@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cardiofm.evaluate.columns import Column, Material, hidden_span, measured, without_echo
-from cardiofm.evaluate.drawing import draw
+from cardiofm.evaluate.drawing import draw_by_network
 from cardiofm.evaluate.sample import Piece
 from cardiofm.pipeline import Model, load
 from cardiofm.signals import InputSpec, Window
@@ -62,7 +62,7 @@ def test_without_echo_only_the_hidden_stretch_changes(model: Model) -> None:
     visible = piece.window.valid.copy()[None]
     span = slice(1000, 1250)
     visible[0, 0, span] = False
-    with_echo, alone = (draw(m, [piece.window], visible)[0] for m in (model, without_echo(model)))
+    with_echo, alone = (draw_by_network(m, [piece.window], visible)[0] for m in (model, without_echo(model)))
     assert np.array_equal(with_echo[1], alone[1])
     assert np.abs(with_echo[0, span] - alone[0, span]).max() > 1e-3
     assert np.corrcoef(with_echo[0, span], piece.window.values[0, span])[0, 1] > 0.95  # a beat repeats exactly

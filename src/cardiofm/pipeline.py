@@ -331,7 +331,7 @@ class Model:
             elif denoise:
                 drawn_BCN = draw_cleaned(self.backend, code, *stacked(windows), self.spec.fs_hz)
             else:
-                drawn_BCN = draw_hidden(self.backend, code, *stacked(windows)[:2], self.spec.fs_hz)
+                drawn_BCN = draw_hidden(self.backend, code, *stacked(windows), self.spec.fs_hz)
             for i, (window, whole) in enumerate(some):
                 one = code.rows(slice(i, i + 1))
                 offset_C, scale_C = made.unit(window, whole, one)

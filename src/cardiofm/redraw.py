@@ -14,25 +14,33 @@ from numpy.typing import NDArray
 from cardiofm.data.hide import Hidden
 from cardiofm.data.join import Joiner, restore_gaps
 from cardiofm.data.usable import MIN_S
-from cardiofm.measure.bridge import bridged
+from cardiofm.measure.bridge import bridged, levelled, stretches
 from cardiofm.measure.cleaning import cleaned, kept_share
+from cardiofm.measure.follow import Followed, follow
 from cardiofm.model.encoded import Backend, Encoded
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, Window
 
 SURE = 0.9  # of a channel's power that is signal: above this nothing is asked of the other channel
 USUAL = 0.8  # weight of the usual beat in a gap, where beats are all alike and foretold exactly …
 ERROR_S = 0.06  # … and half of it where they are this far off
+MOST_SURE = 0.95  # share of the power that the usual beat can tell
+BESIDE_S, KNOWN = 0.5, 0.9  # share of the other channel that must be known in a gap and so far beside it
 LARGEST = 20.0  # of a drawing, in standard deviations
 
 
 def draw_hidden(
-    backend: Backend, code: Encoded, x_BCN: NDArray[np.float32], visible_BCN: NDArray[np.bool_], fs_hz: float
+    backend: Backend,
+    code: Encoded,
+    x_BCN: NDArray[np.float32],
+    visible_BCN: NDArray[np.bool_],
+    in_mv_BC: NDArray[np.bool_],
+    fs_hz: float,
 ) -> NDArray[np.float32]:
     """Both waveforms `(B, C, N)` in normalised units: what is visible as it is, what is hidden drawn.
 
     A token of which something is hidden is drawn whole. In a gap the drawing is averaged with the usual beat of the
-    window, the more the surer it is where beats fall and what they look like (`measure.bridge`): the two err in
-    different ways.
+    window, the more the surer it is where beats fall and what they look like (`measure.bridge`), and with what the
+    other channel says there (`measure.follow`), as far as it foretells what is visible: they err in different ways.
     """
     whole_BCS = np.logical_and(code.seen, np.all(visible_BCN.reshape(*code.patches.shape), axis=-1))
     scattered_BC1 = 2 * whole_BCS.sum(-1, keepdims=True) < code.seen.sum(-1, keepdims=True)
@@ -41,11 +49,57 @@ def draw_hidden(
     shown_BCN = visible_BCN & np.asarray(code.seen.any(-1))[..., None]
     own_BCN = (x_BCN - code.offset[..., None]) / np.where(code.scale > 0, code.scale, 1)[..., None]
     out_BCN = np.where(shown_BCN, np.clip(own_BCN, -LARGEST, LARGEST), drawn_BCN).astype(np.float32)
-    for drawn_CN, shown_CN in zip(out_BCN, shown_BCN, strict=True):
+    foretold = _foretold(backend, out_BCN, x_BCN, shown_BCN, in_mv_BC, fs_hz)
+    for i, (drawn_CN, shown_CN) in enumerate(zip(out_BCN, shown_BCN, strict=True)):
+        sure = dict[tuple[int, int], float]()
         for one in bridged(drawn_CN, shown_CN, fs_hz):
-            weight = USUAL * one.alike / (1 + (one.error_s / ERROR_S) ** 2)
-            drawn_CN[one.channel, one.gap] += weight * (one.values - drawn_CN[one.channel, one.gap])
+            sure[one.channel, one.gap.start] = share = one.alike / (1 + (one.error_s / ERROR_S) ** 2)
+            drawn_CN[one.channel, one.gap] += USUAL * share * (one.values - drawn_CN[one.channel, one.gap])
+        for c in (c for c in range(len(MODALITIES)) if (i, c) in foretold):
+            for gap in _told(shown_CN, c, fs_hz):
+                off, lost = 1 - MOST_SURE * sure.get((c, gap.start), 0.0), 1 - foretold[i, c].share
+                value = levelled(foretold[i, c].values, drawn_CN[c], shown_CN[c], gap, fs_hz)
+                drawn_CN[c, gap] += off**2 / (off**2 + lost**2) * (value - drawn_CN[c, gap])
     return out_BCN
+
+
+def _told(shown_CN: NDArray[np.bool_], c: int, fs_hz: float) -> list[slice]:
+    """The gaps of a channel that is not hidden throughout, in which and beside which the other one is known."""
+    if not shown_CN[c].any():
+        return []
+    beside = round(BESIDE_S * fs_hz)
+    around = [(gap, shown_CN[1 - c, max(0, gap.start - beside) : gap.stop + beside]) for gap in stretches(~shown_CN[c])]
+    return [gap for gap, other in around if other.mean() >= KNOWN]
+
+
+def _foretold(
+    backend: Backend,
+    out_BCN: NDArray[np.float32],
+    x_BCN: NDArray[np.float32],
+    shown_BCN: NDArray[np.bool_],
+    in_mv_BC: NDArray[np.bool_],
+    fs_hz: float,
+) -> dict[tuple[int, int], Followed]:
+    """By window and channel, a channel with gaps as the other one foretells it, in normalised units."""
+    found = {}
+    for c in range(len(MODALITIES)):
+        rows = np.flatnonzero([bool(_told(shown_CN, c, fs_hz)) for shown_CN in shown_BCN])
+        waves_RKN = _said_by_other(backend, x_BCN[rows], shown_BCN[rows], in_mv_BC[rows], c)
+        for i, waves_KN in zip(rows.tolist(), waves_RKN, strict=True):
+            found[i, c] = follow(out_BCN[i, c], shown_BCN[i, c], waves_KN, fs_hz)
+    return found
+
+
+def _said_by_other(
+    backend: Backend, x_BCN: NDArray[np.float32], visible_BCN: NDArray[np.bool_], in_mv_BC: NDArray[np.bool_], c: int
+) -> NDArray[np.float32]:
+    """For each window the channel `c` drawn from the other one alone, and that one, `(B, 2, N)`; all normalised."""
+    if not len(x_BCN):
+        return np.empty((0, 2, x_BCN.shape[-1]), np.float32)
+    lone_BCN = visible_BCN & (np.arange(len(MODALITIES)) == 1 - c)[:, None]
+    code = backend.encode(np.where(lone_BCN, x_BCN, np.float32(0)), lone_BCN, in_mv_BC, (1 - c,))
+    own_BN = code.patches[:, 1 - c].reshape(len(x_BCN), -1)
+    return np.stack([_drawn(backend, code)[:, c], own_BN], axis=1)
 
 
 def _drawn(backend: Backend, code: Encoded, denoise: bool = False) -> NDArray[np.float32]:
@@ -66,12 +120,12 @@ def draw_cleaned(
     """Both waveforms `(B, C, N)` in normalised units with what is seen cleaned of noise.
 
     The network weighs each sample against its own drawing; then each band of frequencies is kept as far as it is
-    signal. Where much is taken away and there is another channel, what that one alone says stands in its place, so
-    that a bad channel is no worse than none.
+    signal. Where much is taken away and there is another channel, what that one foretells of this one stands in its
+    place (`measure.follow`), so that a bad channel is no worse than none.
     """
     drawn_BCN, seen_BC = _drawn(backend, code, denoise=True), np.asarray(code.seen.any(-1))
     gaps = not visible_BCN[seen_BC].all()
-    out_BCN = draw_hidden(backend, code, x_BCN, visible_BCN, fs_hz) if gaps else drawn_BCN.copy()
+    out_BCN = draw_hidden(backend, code, x_BCN, visible_BCN, in_mv_BC, fs_hz) if gaps else drawn_BCN.copy()
     for c, modality in enumerate(MODALITIES):
         rows = np.flatnonzero(seen_BC[:, c])
         if not len(rows):
@@ -79,11 +133,9 @@ def draw_cleaned(
         instead_BN = np.zeros_like(drawn_BCN[:, c])
         doubted = rows[kept_share(drawn_BCN[rows, c], fs_hz, modality) < SURE]
         doubted = doubted[seen_BC[doubted, 1 - c]]
-        if len(doubted):
-            lone_BCN = visible_BCN[doubted] & (np.arange(2) == 1 - c)[:, None]
-            x = np.where(lone_BCN, x_BCN[doubted], np.float32(0))
-            lone = backend.encode(x, lone_BCN, in_mv_BC[doubted], (1 - c,))
-            instead_BN[doubted] = _drawn(backend, lone)[:, c]
+        waves_RKN = _said_by_other(backend, x_BCN[doubted], visible_BCN[doubted], in_mv_BC[doubted], c)
+        for i, waves_KN in zip(doubted.tolist(), waves_RKN, strict=True):
+            instead_BN[i] = follow(drawn_BCN[i, c], visible_BCN[i, c], waves_KN, fs_hz).values
         made_BN = cleaned(drawn_BCN[rows, c], fs_hz, modality, instead_BN[rows])
         out_BCN[rows, c] = np.where(visible_BCN[rows, c], made_BN, out_BCN[rows, c])
     return out_BCN

@@ -21,7 +21,7 @@ from cardiofm.evaluate import cohorts, metrics
 from cardiofm.evaluate.bootstrap import Interval, difference, interval
 from cardiofm.evaluate.cached import embeddings
 from cardiofm.evaluate.cohorts import Cohort
-from cardiofm.evaluate.drawing import draw, through_codes
+from cardiofm.evaluate.drawing import draw, draw_by_network, through_codes
 from cardiofm.evaluate.sample import ZERO_SHOT, Piece, pieces
 from cardiofm.heads import scores
 from cardiofm.heads.learn import probes
@@ -161,7 +161,7 @@ def _gap(model: Model, paired: Sequence[Piece], measure: str, channel: str, show
     spans = [hidden_span(p, length, model.spec) for p in paired]
     for visible_CN, span in zip(visible, spans, strict=True):
         visible_CN[c, span] = False
-    drawn = draw(model, [p.window for p in paired], visible)
+    drawn = draw_by_network(model, [p.window for p in paired], visible)
     values = [
         metrics.r(p.window.values[c][span], drawn_CN[c][span])
         for p, span, drawn_CN in zip(paired, spans, drawn, strict=True)

@@ -35,11 +35,22 @@ def draw(
     return drawn
 
 
+def draw_by_network(
+    model: Model, windows: Sequence[Window], visible_BCN: NDArray[np.bool_], batch: int = 16
+) -> NDArray[np.float32]:
+    """The waveforms of `draw` by the decoder of tokens alone: no usual beat, and no filter of the other channel."""
+    drawn = np.zeros(visible_BCN.shape, np.float32)
+    for at, code in _encoded(model, windows, visible_BCN, batch):
+        drawn[at] = model.backend.draw(code)
+        _to_units(drawn, at, code, windows, visible_BCN)
+    return drawn
+
+
 def _drawn(
     model: Model, code: Encoded, windows: Sequence[Window], visible_BCN: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    x_BCN = np.where(visible_BCN, np.stack([w.values for w in windows]), np.float32(0))
-    return draw_hidden(model.backend, code, x_BCN, visible_BCN, model.spec.fs_hz)
+    own = [replace(w, valid=v) for w, v in zip(windows, visible_BCN, strict=True)]
+    return draw_hidden(model.backend, code, *stacked(own), model.spec.fs_hz)
 
 
 def draw_encoded(
@@ -111,7 +122,7 @@ def flat_depths(code: Encoded, mean: NDArray[np.floating]) -> NDArray[np.int64]:
     return depths(_turn(code.worth.shape[-2])[:, None] - np.broadcast_to(level, code.worth.shape), code.coded, mean)
 
 
-def _turn(count: int) -> NDArray[np.float64]:
+def _turn(count: int) -> NDArray[np.floating]:
     """Small numbers about 0 that never repeat and fill evenly: who of `count` equals is first."""
     return 0.02 * (np.arange(count) * 0.6180339887 % 1.0 - 0.5)
 

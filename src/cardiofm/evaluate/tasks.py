@@ -29,6 +29,7 @@ PAIRS = (  # what must be better than what
     "model + hand-crafted - hand-crafted, linear",
     "model + hand-crafted - hand-crafted, boosting",
 )
+VIEWS = "model, ecg alone, ppg alone"  # side by side
 TUNED = "model, fine-tuned"
 TUNED_BOTH = f"{TUNED} + hand-crafted"
 COMMON = 5, 1  # training and test records that a statement of PTB-XL must have to be asked for
@@ -93,11 +94,12 @@ class Task:
 
     @property
     def pairs(self) -> dict[str, tuple[Key, Key]]:
-        """Each of `PAIRS` that the task has, and the tuned network, with the heads that are compared."""
+        """Each of `PAIRS` that the task has, the views and the tuned network, with the heads that are compared."""
         own, crafted, both = ("model", self.head), self.crafted, "model + hand-crafted"
         found = {PAIRS[0]: (own, ("untrained", self.head)), PAIRS[1]: (own, ("minirocket", "linear"))}
         found[PAIRS[2]] = ((both, "linear"), (crafted, "linear"))
         found |= {PAIRS[3]: ((both, "fused"), (crafted, "boosting"))} if self.trees else {}
+        found[f"{VIEWS} - minirocket"] = ((VIEWS, "linear"), ("minirocket", "linear"))
         found |= {f"{TUNED} - model": ((TUNED, "fused"), ("model", "linear"))}
         return found | {f"{TUNED_BOTH} - {both}": ((TUNED_BOTH, "fused"), (both, "fused"))}
 

@@ -199,16 +199,26 @@ def laid_in(
     of the gap.
     """
     made = beat.laid(np.concatenate([np.asarray(own_s, np.float64), placed_s]), len(x_N), fs_hz)
+    out = np.array(x_N, np.float32)
+    out[gap] = levelled(made, x_N, visible_N, gap, fs_hz)
+    return out
+
+
+def levelled(
+    made_N: NDArray[np.floating],
+    x_N: NDArray[np.floating],
+    visible_N: NDArray[np.bool_],
+    gap: slice,
+    fs_hz: float,
+) -> NDArray[np.float64]:
+    """What was made for the gap, moved so that it meets what is visible on both sides, by a line between them."""
     near = np.flatnonzero(visible_N)
     near = near[(near >= gap.start - round(_LEVEL_S * fs_hz)) & (near < gap.stop + round(_LEVEL_S * fs_hz))]
-    out = np.array(x_N, np.float32)
-    line = np.zeros(gap.stop - gap.start)
-    if len(near):
-        sides = [side for side in (near[near < gap.start], near[near >= gap.stop]) if len(side)]
-        level = [float(np.mean(x_N[side] - made[side])) for side in sides]
-        line = np.interp(np.arange(gap.start, gap.stop), [float(side.mean()) for side in sides], level)
-    out[gap] = made[gap] + line
-    return out
+    if not len(near):
+        return np.asarray(made_N[gap], np.float64)
+    sides = [side for side in (near[near < gap.start], near[near >= gap.stop]) if len(side)]
+    level = [float(np.mean(x_N[side] - made_N[side])) for side in sides]
+    return made_N[gap] + np.interp(np.arange(gap.start, gap.stop), [float(side.mean()) for side in sides], level)
 
 
 @dataclass(frozen=True)
@@ -240,15 +250,19 @@ def bridged(x_CN: NDArray[np.floating], visible_CN: NDArray[np.bool_], fs_hz: fl
         beat = None if visible_CN[c].all() else median_beat(x_CN[c], visible_CN[c], own_s, fs_hz)
         if beat is None:
             continue
-        known_s = [(part.start / fs_hz, part.stop / fs_hz) for part in _stretches(visible_CN[1 - c])]
-        for gap in _stretches(~visible_CN[c]):
+        known_s = [(part.start / fs_hz, part.stop / fs_hz) for part in stretches(visible_CN[1 - c])]
+        for gap in stretches(~visible_CN[c]):
             placed_s, error_s = foretold(own_s, events[1 - c], gap.start / fs_hz, gap.stop / fs_hz, known_s)
             made_N = laid_in(beat, x_CN[c], visible_CN[c], gap, fs_hz, own_s, placed_s)
             out.append(Bridge(c, gap, made_N[gap], error_s, beat.alike))
     return out
 
 
-def _stretches(true_N: NDArray[np.bool_]) -> list[slice]:
-    """Where it is true without a break."""
+def stretches(true_N: NDArray[np.bool_]) -> list[slice]:
+    """Where it is true without a break.
+
+    >>> stretches(np.array([True, False, False, True]))
+    [slice(0, 1, None), slice(3, 4, None)]
+    """
     edge = np.flatnonzero(np.diff(np.concatenate([[False], true_N, [False]]).astype(np.int8)))
     return [slice(int(a), int(b)) for a, b in edge.reshape(-1, 2)]

@@ -38,6 +38,7 @@ METHODS = {  # beside the extractors
     alarms.NAME: alarms.MEANING,
     rhythms.NAME: rhythms.MEANING,
     "what is known": "the type of alarm alone",
+    tasks.VIEWS: "CardioFM embeddings of both signals together and of each alone, side by side",
     tasks.TUNED: tuned.MEANING,
     tasks.TUNED_BOTH: "the heads on both and on the tuned encoder, averaged; weight chosen on validation patients",
     "constant": "the majority, or the mean",
@@ -120,6 +121,9 @@ def _of_cohort(
     made, about = frozen.numbers(cohort, model, sha256, args.cache, others)
     features = {method: cohort.mean(values) for method, values in made.items()}
     features |= _of_set(cohort, model, args)
+    views = [features[name] for name in ("model", "ecg alone", "ppg alone") if name in features]
+    if len(views) == 3:
+        features[tasks.VIEWS] = np.concatenate(views, axis=-1)
     rows: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     still, shown = Still(model), []

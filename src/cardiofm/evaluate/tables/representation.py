@@ -43,11 +43,13 @@ _TUNED = {  # shown where they were run
     "CardioFM, fine-tuned": ("model, fine-tuned", "fused"),
     "fine-tuned + hand-crafted": ("model, fine-tuned + hand-crafted", "fused"),
 }
-_PEERS = [(name, "linear") for name in ("ecg alone", "ppg alone", *PEERS)]  # shown where they were run
+_OWN = ("model, ecg alone, ppg alone", "ecg alone", "ppg alone")
+_PEERS = [(name, "linear") for name in (*_OWN, *PEERS)]  # shown where they were run
 _PAIRS = {
     "model - untrained": "− untrained",
     "model - minirocket": "− MiniRocket",
     "model + hand-crafted - hand-crafted, boosting": "both − hand-crafted",
+    "model, ecg alone, ppg alone - minirocket": "with each alone − MiniRocket",
     "model, fine-tuned - model": "fine-tuned − frozen",
 }
 
