@@ -33,7 +33,7 @@ bench: .venv/.all
 
 # The released weights again from the recordings below DATA, then every benchmark, into RUNS/base/model and RESULTS.
 # On two cores with AVX512-BF16, about: prepare 2 min, base 70 and 60 more, tiny 15, settling 4, gaps 10, codec 20,
-# heads 25, export 6, benchmarks 90, ablations and scaling 120. Each step goes on where it was stopped.
+# across 50, heads 25, export 6, benchmarks 90, ablations and scaling 120. Each step goes on where it was stopped.
 # STEPS and LIMIT make every training and every benchmark short, LABELS is how many recordings then have labels: a
 # rehearsal of the road, whose figures say nothing.
 reproduce: .venv/.all
@@ -46,6 +46,9 @@ reproduce: .venv/.all
 	  $(BIN)/cardiofm pretrain configs/gaps.toml --store $(STORE) --out $(RUNS)/$$name-gaps start_from=$(RUNS)/$$name/settled $(SHORT) && \
 	  $(BIN)/cardiofm pretrain configs/codec.toml --store $(STORE) --out $(RUNS)/$$name-codec start_from=$(RUNS)/$$name-gaps/last/model $(SHORT) && \
 	  rm -rf $(RUNS)/$$name/model && cp -r $(RUNS)/$$name-codec/last/model $(RUNS)/$$name/model || exit 1; done
+	for name in base tiny; do \
+	  $(BIN)/python -m cardiofm.train.across configs/across.toml start_from=$(RUNS)/$$name/model $(SHORT) --store $(STORE) --out $(RUNS)/$$name-across && \
+	  cp $(RUNS)/$$name-across/last/model/across.* $(RUNS)/$$name/model || exit 1; done
 	$(BIN)/python -m cardiofm.train.cleaning --store $(STORE) --out $(RUNS)/cleaning.json
 	$(BIN)/python -m cardiofm.train.fiducials configs/fiducials.toml start_from=$(RUNS)/base/model $(SHORT) --data-root $(DATA) --store $(STORE) --out $(RUNS)/heads
 	$(BIN)/python -m cardiofm.train.calibrate $(RUNS)/base/model $(RUNS)/heads/last/model --data-root $(DATA) --store $(STORE)

@@ -43,7 +43,7 @@ class AcrossTraining:
     start_from: str = ""  # the model folder whose encoder is read
     head: AcrossConfig = field(default_factory=AcrossConfig)
     batches: BatchConfig = field(default_factory=lambda: BatchConfig(paired_share=1.0))
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup_steps=50, lr=3e-3, decay_share=0.5))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000, warmup_steps=50, lr=3e-3, decay_share=0.5))
 
     def __post_init__(self) -> None:
         if not self.start_from:
