@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
@@ -19,8 +20,10 @@ from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.checkpoint import ACROSS, ACROSS_WEIGHTS
 from cardiofm.pipeline import load
 from cardiofm.signals import CheckpointError, InputSpec
-from cardiofm.train.across import Drawing
-from cardiofm.train.batches import Batch
+from cardiofm.train.across import AcrossTraining, Drawing, train
+from cardiofm.train.batches import Batch, BatchConfig
+from cardiofm.train.loop import LoopConfig
+from small_store import small_store
 
 SPEC = InputSpec()
 
@@ -106,3 +109,44 @@ def test_it_learns_a_sharp_drawing_though_every_monitor_delays_by_a_time_of_its_
     assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
     short = replace(batch, valid_BCN=valid & (torch.arange(valid.shape[-1]) < 500))
     assert objective(short, 0)[0].item() == 0  # two seconds teach nothing
+
+
+def test_a_constant_moves_the_drawings_to_where_they_are_most_like_the_truth(micro: Path) -> None:
+    model = CardioFM.load(micro)
+    ecg = torch.from_numpy(windows(4)[0])[:, 0]
+    x = torch.stack([ecg, torch.roll(ecg, 9, dims=-1)], dim=1)  # the PPG is the ECG nine samples later
+    valid, in_mv = torch.ones(x.shape, dtype=torch.bool), torch.tensor([[True, False]] * 4)
+    batch = Batch(x, x, valid, in_mv, ("ecg", "ppg"))
+
+    class Copying(Across):
+        """Draws what it is given."""
+
+        def drawn(self, channel: int, z_BSD: Tensor, patch_BSP: Tensor, seen_BS: Tensor) -> Tensor:
+            return patch_BSP.flatten(1)
+
+    later = Drawing(model, Copying(AcrossConfig(), 32, SPEC)).later(lambda step: batch, 2)
+    assert later == (-9, 9)
+    head = Across(AcrossConfig(widths=(4, 8, 8, 16)), 32, SPEC).eval()
+    tokens = model.encoder(x, valid, in_mv, (0,))
+    given = tokens.z[0], tokens.patches[0], tokens.visible[0]
+    before = head.drawn(1, *given)
+    head.config = replace(head.config, later=later)
+    torch.testing.assert_close(head.drawn(1, *given)[:, 9:], before[:, :-9])
+    assert not head.drawn(1, *given)[:, :9].any()
+
+
+def test_the_command_trains_resumes_and_says_where_the_head_comes_from(micro: Path, tmp_path: Path) -> None:
+    store = small_store(tmp_path)
+    config = AcrossTraining(
+        start_from=str(micro),
+        head=AcrossConfig(widths=(4, 8, 8, 16)),
+        batches=BatchConfig(size=4, paired_share=1.0),
+        loop=LoopConfig(steps=3, warmup_steps=1, threads=1),
+    )
+    folder = train(config, store, tmp_path / "run")
+    head = Across.load(folder, CardioFM.load(micro))
+    assert head.about["provenance"]["config"]["loop"]["steps"] == 3
+    assert all(abs(samples) <= 50 for samples in head.config.later)
+    weights = (folder / ACROSS_WEIGHTS).read_bytes()
+    assert train(config, store, tmp_path / "run") == folder
+    assert (folder / ACROSS_WEIGHTS).read_bytes() == weights

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardiofm.config import from_dict
@@ -25,9 +26,10 @@ from cardiofm.signals import InputSpec
 
 @dataclass(frozen=True)
 class AcrossConfig:
-    """Size of the head."""
+    """Size of the head, and where its drawings fall."""
 
     widths: tuple[int, ...] = WIDTHS
+    later: tuple[int, ...] = (0, 0)  # samples by which the ECG, the PPG that it drew is moved, fitted after training
 
 
 class Across(nn.Module):
@@ -49,6 +51,8 @@ class Across(nn.Module):
         seen_BS1 = seen_BS[..., None].to(patch_BSP.dtype)
         shown_BN = seen_BS1.expand_as(patch_BSP).flatten(1)
         drawn_BN = self.paths[channel](patch_BSP.flatten(1) * shown_BN, shown_BN, z_BSD * seen_BS1)[:, 0]
+        later = self.config.later[channel]
+        drawn_BN = F.pad(drawn_BN, (later, -later))  # its level where it has nothing to move there
         return drawn_BN * seen_BS.any(-1, keepdim=True).to(drawn_BN.dtype)
 
     def save(self, folder: Path) -> None:

@@ -3,7 +3,7 @@
 `python -m cardiofm.train.across configs/across.toml start_from=MODEL --store DIR --out OUT` uses the one training loop
 and writes `OUT/last/model/across.json` and `.safetensors`. A drawing is compared with the truth at the lag that suits
 it best, for the delay of a monitor is not to be seen in one signal; a lag costs a little, so that what is drawn falls
-where most recordings have it.
+about where most recordings have it, and at last a constant moves all drawings to where they are most like the truth.
 
 Shapes: B windows, C channels, N samples.
 """
@@ -11,7 +11,8 @@ Shapes: B windows, C channels, N samples.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch, BatchConfig, Batches
 from cardiofm.train.loop import LoopConfig, fit
-from cardiofm.train.losses import at_best_lag
+from cardiofm.train.losses import at_best_lag, by_lag
 from cardiofm.train.part import channels
 from cardiofm.train.pretrain import commit, here
-from cardiofm.train.processes import shared_mean
+from cardiofm.train.processes import place, shared_mean
+from cardiofm.train.settle import PLAIN
 
 REACH_S = 0.75  # lags that are tried, to both sides
 TOLL = 0.5  # of the furthest lag, as a share of the target's power
 LARGEST = 8.0  # of a target, in standard deviations
+SHIFT_S, SHIFT_BATCHES = 0.2, 40  # the constant is at most this, and from so many batches of training windows
 KNOWN_S = 3.0  # of both channels, or the window teaches nothing
 
 
@@ -68,24 +71,42 @@ class Drawing(nn.Module):
         own = channels(batch)
         if len(own) < 2:
             raise ConfigError("drawing one channel from the other must have recordings of both; prepare some")
-        spec, losses, logs = self.model.config.spec, [], {}
+        fs_hz, losses, logs = self.model.config.spec.fs_hz, [], {}
         for c, name in own.items():
-            with torch.no_grad():
-                tokens = self.model.encoder(batch.x_BCN, batch.valid_BCN, batch.in_mv_BC, (1 - c,))
-            z_BSD, patch_BSP, seen_BS = tokens.z[1 - c], tokens.patches[1 - c], tokens.visible[1 - c]
-            assert z_BSD is not None
-            assert patch_BSP is not None
-            assert seen_BS is not None
-            drawn_BN = self.head.drawn(c, z_BSD, patch_BSP, seen_BS).float()
-            target_B1N = normalise(batch.target_BCN[:, c : c + 1], batch.valid_BCN[:, c : c + 1])[0]
+            drawn_BN, target_BN, used_B = self.pair(batch, c)
             known_BN = batch.valid_BCN[:, c].float()
-            target_BN = target_B1N[:, 0].clamp(-LARGEST, LARGEST) * known_BN
-            share_B, lag_B = at_best_lag(drawn_BN, target_BN, known_BN, round(REACH_S * spec.fs_hz), TOLL)
-            used_B = batch.valid_BCN.sum(-1).amin(-1) >= KNOWN_S * spec.fs_hz
+            share_B, lag_B = at_best_lag(drawn_BN, target_BN, known_BN, round(REACH_S * fs_hz), TOLL)
             loss = shared_mean((share_B * used_B).sum(), used_B.sum())
-            logs |= {f"share_{name}": loss, f"lag_s_{name}": lag_B.float().mean() / spec.fs_hz}
+            logs |= {f"share_{name}": loss, f"lag_s_{name}": lag_B.float().mean() / fs_hz}
             losses.append(loss)
         return torch.stack(losses).sum(), logs
+
+    def pair(self, batch: Batch, c: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A channel as it is drawn and as it is, `(B, N)` in normalised units, and which windows teach, `(B,)`."""
+        with torch.no_grad():
+            tokens = self.model.encoder(batch.x_BCN, batch.valid_BCN, batch.in_mv_BC, (1 - c,))
+        z_BSD, patch_BSP, seen_BS = tokens.z[1 - c], tokens.patches[1 - c], tokens.visible[1 - c]
+        assert z_BSD is not None
+        assert patch_BSP is not None
+        assert seen_BS is not None
+        drawn_BN = self.head.drawn(c, z_BSD, patch_BSP, seen_BS).float()
+        target_B1N = normalise(batch.target_BCN[:, c : c + 1], batch.valid_BCN[:, c : c + 1])[0]
+        target_BN = target_B1N[:, 0].clamp(-LARGEST, LARGEST) * batch.valid_BCN[:, c]
+        return drawn_BN, target_BN, batch.valid_BCN.sum(-1).amin(-1) >= KNOWN_S * self.model.config.spec.fs_hz
+
+    @torch.no_grad()
+    def later(self, batches: Callable[[int], Batch], steps: int) -> tuple[int, ...]:
+        """Samples by which drawings of each channel have to be moved later to be most like the truth, on average."""
+        reach, device = round(SHIFT_S * self.model.config.spec.fs_hz), next(self.model.parameters()).device
+        alike = torch.zeros(2, 2 * reach + 1, device=device)
+        self.head.eval()
+        for step in range(steps):
+            batch = batches(step).to(device)
+            for c in channels(batch):
+                drawn_BN, target_BN, used_B = self.pair(batch, c)
+                size_B1 = (drawn_BN.square().sum(-1) * target_BN.square().sum(-1)).sqrt()[:, None] + 1e-6
+                alike[c] += ((by_lag(target_BN, drawn_BN, reach) / size_B1) * used_B[:, None]).sum(0)
+        return tuple(reach - int(best) for best in alike.argmax(-1))
 
 
 def train(config: AcrossTraining, store: Path, out: Path) -> Path:
@@ -100,8 +121,15 @@ def train(config: AcrossTraining, store: Path, out: Path) -> Path:
         head.about = {"provenance": made | progress}
         head.save(folder)
 
-    fit(Drawing(model, head), batches, config.loop, out, save_model=save)
-    return out / "last" / "model"
+    objective = Drawing(model, head)
+    fit(objective, batches, config.loop, out, save_model=save)
+    folder = out / "last" / "model"
+    if place()[0] == 0:
+        plain = Batches(batches.store, model.config.spec, replace(config.batches, augment=PLAIN), config.loop.seed + 1)
+        done = Across.load(folder, model).to(next(model.parameters()).device)
+        done.config = replace(done.config, later=Drawing(model, done).later(plain, SHIFT_BATCHES))
+        done.save(folder)
+    return folder
 
 
 def main() -> None:

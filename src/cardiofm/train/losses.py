@@ -77,23 +77,28 @@ def at_best_lag(
     the square. The minimum is soft: lags that are worse by 1 / `sharpness` take part, and it is 1 / `sharpness` times
     their logarithm above the least where all are alike. Rows without power have 0.
     """
-    wide = 2 * drawn_BN.shape[-1]
-
-    def by_lag(a_BN: Tensor, b_BN: Tensor) -> Tensor:
-        """The sum over n of a[n] * b[n + lag], `(B, L)`."""
-        spectrum = torch.fft.rfft(a_BN.float(), wide).conj() * torch.fft.rfft(b_BN.float(), wide)
-        full_BM = torch.fft.irfft(spectrum, wide)
-        return torch.cat([full_BM[:, wide - reach :], full_BM[:, : reach + 1]], dim=-1)
-
     known_BN = weight_BN * target_BN
-    power_BL = by_lag(known_BN * target_BN, torch.ones_like(drawn_BN))
-    error_BL = by_lag(weight_BN, drawn_BN.square()) - 2 * by_lag(known_BN, drawn_BN) + power_BL
+    power_BL = by_lag(known_BN * target_BN, torch.ones_like(drawn_BN), reach)
+    along_BL, drawn_BL = by_lag(known_BN, drawn_BN, reach), by_lag(weight_BN, drawn_BN.square(), reach)
+    error_BL = drawn_BL - 2 * along_BL + power_BL
     lag_L = torch.arange(-reach, reach + 1, device=drawn_BN.device)
     some_B = power_BL[:, reach] > 0
     least_B1 = (power_BL[:, reach, None] / 2).clamp_min(1e-3)  # where little of the target is left, as if half were
     paid_BL = error_BL / torch.maximum(power_BL, least_B1) + toll * (lag_L / reach).square()
     share_B = (math.log(len(lag_L)) - torch.logsumexp(-sharpness * paid_BL, dim=-1)) / sharpness
     return share_B * some_B, lag_L[paid_BL.argmin(-1)]
+
+
+def by_lag(a_BN: Tensor, b_BN: Tensor, reach: int) -> Tensor:
+    """The sum over n of a[n] * b[n + lag] for each lag from -`reach` to `reach`, `(B, L)`.
+
+    >>> by_lag(torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 5.0]]), 1).round().tolist()
+    [[0.0, 0.0, 5.0]]
+    """
+    wide = 2 * a_BN.shape[-1]
+    spectrum = torch.fft.rfft(a_BN.float(), wide).conj() * torch.fft.rfft(b_BN.float(), wide)
+    full_BM = torch.fft.irfft(spectrum, wide)
+    return torch.cat([full_BM[:, wide - reach :], full_BM[:, : reach + 1]], dim=-1)
 
 
 def contrastive(first_MD: Tensor, second_MD: Tensor, temperature: float = 0.2) -> tuple[Tensor, Tensor]:
