@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cardiofm.config import ConfigError, load, to_dict
-from cardiofm.data.store import Store
+from cardiofm.data.store import MANIFEST, Store, file_hash
 from cardiofm.model.across import Across, AcrossConfig
 from cardiofm.model.cardiofm import CardioFM
 from cardiofm.model.tokenizer import normalise
@@ -118,7 +118,7 @@ def train(config: AcrossTraining, store: Path, out: Path) -> Path:
 
     def save(folder: Path, progress: dict[str, Any]) -> None:
         made = {"config": to_dict(config) | {"start_from": here(config.start_from)}, "commit": commit()}
-        head.about = {"provenance": made | progress}
+        head.about = {"provenance": made | {"manifest_sha256": file_hash(store / MANIFEST)} | progress}
         head.save(folder)
 
     objective = Drawing(model, head)
