@@ -94,6 +94,14 @@ def test_every_method_is_scored_on_the_same_cycles(model, cases, fitted):
         assert all(len(counts) == 1 and min(counts) > 5 for counts in by_window)
 
 
+def test_a_late_drawing_loses_its_cycles_unless_the_delay_is_known(cases, fitted):
+    late = [np.roll(case.piece.window.values[1], 60) for case in cases]
+    drawn = dict.fromkeys(("model", "untrained", "mis-paired"), late)
+    own = [s for s in across.cycle_scores(cases, drawn, fitted, SPEC.fs_hz) if s["method"] == "model"]
+    assert max(s["cycle_r"] for s in own if "cycle_r" in s) < 0.8
+    assert min(s["cycle_r_aligned"] for s in own if "cycle_r_aligned" in s) > 0.95
+
+
 def test_windows_with_one_channel_are_refused_in_both_directions():
     whole = piece(1)
     valid = whole.window.valid.copy()

@@ -202,7 +202,10 @@ def _counts(true_s: Floats, seen_s: Floats, tolerance_s: float) -> tuple[int, in
 def cycle_scores(
     own: Sequence[Case], drawn: dict[str, list[Floats]], fitted: Fitted, fs_hz: float
 ) -> list[dict[str, Any]]:
-    """The mean r over the cycles of each case, for every method on the same cycles; cases without cycles give none."""
+    """The mean r over the cycles of each case, for every method on the same cycles; cases without cycles give none.
+
+    Where the true delay is known, it is known to all: a drawing is moved by its best lag first.
+    """
     out = []
     for (way, aligned), (i, case) in product(CYCLES.items(), enumerate(own)):
         spans, shift = _spans(case, aligned, fs_hz)
@@ -213,11 +216,20 @@ def cycle_scores(
         given_ML = dictionary.cut(window.values[1 - case.channel], spans)
         made = {name: fit.predict(given_ML) for name, fit in fitted.maps[way].items()}
         for name in ("model", "untrained", "mis-paired"):
-            made[name] = dictionary.cut(drawn[name][i], spans, shift)
+            made[name] = dictionary.cut(
+                _at_its_lag(case, drawn[name][i], fs_hz) if aligned else drawn[name][i], spans, shift
+            )
         for name, drawn_ML in made.items():
             r = float(dictionary.cycle_r(true_ML, drawn_ML).mean())
             out.append(_keys(case) | {"method": name, way: r, "cycles": len(spans)})
     return out
+
+
+def _at_its_lag(case: Case, drawn_N: Floats, fs_hz: float) -> Floats:
+    """The drawing moved to where it is most like the truth, its ends held."""
+    true, part = case.piece.window.values[case.channel][case.scored_N], drawn_N[case.scored_N]
+    lag = round(metrics.best_lag(true, part, fs_hz, LAG_S)[1] * fs_hz)
+    return drawn_N[np.clip(np.arange(len(drawn_N)) - lag, 0, len(drawn_N) - 1)]
 
 
 def _keys(case: Case) -> dict[str, Any]:

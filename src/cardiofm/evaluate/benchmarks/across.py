@@ -65,7 +65,8 @@ METRICS = {
     **{f"f1_{t}": f"F1 of beats within {t} ms, of pooled counts" for t in TOLERANCES_MS},
     "f1_50_lag": "F1 of beats within 50 ms after moving the drawing by its best lag, of pooled counts",
     "cycle_r": "r of each cycle, cut at the given signal's beats, mean over patients",
-    "cycle_r_aligned": "the same, the wanted signal cut at its own beats (true delay known), mean over patients",
+    "cycle_r_aligned": "the same, the true delay known to all: the wanted signal is cut at its own beats, a drawing of "
+    "the whole window is moved by its best lag; mean over patients",
 }
 
 
