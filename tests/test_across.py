@@ -96,7 +96,7 @@ def test_every_method_is_scored_on_the_same_cycles(model, cases, fitted):
 
 def test_a_late_drawing_loses_its_cycles_unless_the_delay_is_known(cases, fitted):
     late = [np.roll(case.piece.window.values[1], 60) for case in cases]
-    drawn = dict.fromkeys(("model", "untrained", "mis-paired"), late)
+    drawn: dict[str, list[across.Floats]] = {name: [*late] for name in ("model", "untrained", "mis-paired")}
     own = [s for s in across.cycle_scores(cases, drawn, fitted, SPEC.fs_hz) if s["method"] == "model"]
     assert max(s["cycle_r"] for s in own if "cycle_r" in s) < 0.8
     assert min(s["cycle_r_aligned"] for s in own if "cycle_r_aligned" in s) > 0.95

@@ -45,8 +45,8 @@ def across(result: dict[str, Any]) -> list[str]:
     lines += [
         "",
         "Single cycles between two beats of the given signal: mean r over patients, cut there in both signals / with "
-        "the true delay known to all: the wanted signal cut at its own beats, a drawing of the whole window moved by its "
-        "best lag. Maps are fitted on training patients.",
+        "the true delay known to all: the wanted signal cut at its own beats, a drawing of the whole window moved by "
+        "its best lag. Maps are fitted on training patients.",
         "",
         *header(("set", "drawn", "CardioFM", *_CYCLE_METHODS.values(), "patients, windows (refused)")),
     ]
