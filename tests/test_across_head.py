@@ -132,7 +132,15 @@ def test_a_constant_moves_the_drawings_to_where_they_are_most_like_the_truth(mic
     before = head.drawn(1, *given)
     head.config = replace(head.config, later=later)
     torch.testing.assert_close(head.drawn(1, *given)[:, 9:], before[:, :-9])
-    assert not head.drawn(1, *given)[:, :9].any()
+    assert (head.drawn(1, *given)[:, :9] == before[:, :1]).all()  # the first sample is held
+    torch.testing.assert_close(head.drawn(0, *given)[:, :-9], at_once(head).drawn(0, *given)[:, 9:])
+
+
+def at_once(head: Across) -> Across:
+    """The same head, whose drawings are not moved."""
+    still = Across(replace(head.config, later=(0, 0)), 32, SPEC).eval()
+    still.load_state_dict(head.state_dict())
+    return still
 
 
 def test_the_command_trains_resumes_and_says_where_the_head_comes_from(micro: Path, tmp_path: Path) -> None:

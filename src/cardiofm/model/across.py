@@ -52,7 +52,8 @@ class Across(nn.Module):
         shown_BN = seen_BS1.expand_as(patch_BSP).flatten(1)
         drawn_BN = self.paths[channel](patch_BSP.flatten(1) * shown_BN, shown_BN, z_BSD * seen_BS1)[:, 0]
         later = self.config.later[channel]
-        drawn_BN = F.pad(drawn_BN, (later, -later))  # its level where it has nothing to move there
+        held_B1N = F.pad(drawn_BN[:, None], (max(later, 0), max(-later, 0)), mode="replicate")
+        drawn_BN = held_B1N[:, 0, max(-later, 0) :][:, : drawn_BN.shape[1]]
         return drawn_BN * seen_BS.any(-1, keepdim=True).to(drawn_BN.dtype)
 
     def save(self, folder: Path) -> None:
