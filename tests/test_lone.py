@@ -12,6 +12,7 @@ from cardiofm.data import catalog
 from cardiofm.data.simulate import simulate
 from cardiofm.measure.band import power_in_band
 from cardiofm.measure.company import company
+from cardiofm.measure.gather import Gathered
 from cardiofm.measure.locate import Points
 from cardiofm.measure.lone import NUMBERS, lone
 from cardiofm.measure.rows import rows
@@ -81,7 +82,22 @@ def test_the_least_odds_are_those_from_which_on_enough_are_right() -> None:
     b = training._moved(np.array([1.0, 0.5]), odds, right)
     assert b[1] == 0.5
     assert right[odds + b[0] - 1.0 >= 0].mean() == pytest.approx(training.RIGHT, abs=0.01)
-    assert not np.isfinite(training._moved(np.array([1.0]), odds, np.zeros(4000, bool))[0])
+    never = training._moved(np.array([1.0, 0.5]), odds, np.zeros(4000, bool))
+    assert never[1] == 0.5
+    assert (odds + never[0] - 1.0 < 0).all()
+
+
+@pytest.mark.shared
+def test_a_head_that_finds_no_pulse_gets_no_rule(
+    model: Model, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "RECORDS", {"train": 1, "valid": 1})
+    noise = {"em": np.random.default_rng(0).normal(0, 1, (1, 20_000)).cumsum(1).astype(np.float32)}
+
+    def blind(record: Record) -> Gathered:
+        return replace(model.gather(record), ppg=feet(np.empty(0), np.empty(0)))
+
+    assert training.fitted(model.calibration, blind, data_root, noise, InputSpec()) == ()
 
 
 @pytest.mark.shared

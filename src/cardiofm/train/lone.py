@@ -50,7 +50,10 @@ Noise = dict[str, NDArray[np.float32]]
 
 
 def fitted(made: Calibration, gather: Gather, data_root: Path, noise: Noise, spec: InputSpec) -> tuple[float, ...]:
-    """Coefficients of `lone.NUMBERS`: from 0 on feet are those of a heart, in motion in `RIGHT` of the cases."""
+    """Coefficients of `lone.NUMBERS`: from 0 on feet are those of a heart, in motion in `RIGHT` of the cases.
+
+    None of them, and so no rule, from a head that finds no pulse at all.
+    """
     x: dict[tuple[str, bool], list[NDArray]] = {(s, moved): [] for s in RECORDS for moved in (False, True)}
     y: dict[tuple[str, bool], list[NDArray]] = {key: [] for key in x}
     made, rng = replace(made, lone=()), np.random.default_rng(3)
@@ -61,6 +64,8 @@ def fitted(made: Calibration, gather: Gather, data_root: Path, noise: Noise, spe
                 numbers, right = _feet(made, gather(record), [t / faster for t in true_s])
                 x[split, moved].append(numbers)
                 y[split, moved].append(right)
+    if not any(right.any() for moved in (False, True) for right in y["train", moved]):
+        return ()
     b = _logistic(*(np.concatenate([*a["train", False], *a["train", True]]) for a in (x, y)))
     odds = np.concatenate([n @ b for s in RECORDS for n in x[s, True]])
     return tuple(float(v) for v in _moved(b, odds, np.concatenate([r for s in RECORDS for r in y[s, True]])))
@@ -155,11 +160,11 @@ def _logistic(x: NDArray, y: NDArray) -> Floats:
 
 
 def _moved(b: Floats, odds: Floats, right: Bools) -> Floats:
-    """With the least odds at 0 from which on `RIGHT` of the feet in motion are right."""
+    """With the least odds at 0 from which on `RIGHT` of the feet in motion are right; where none are, above all."""
     order = np.argsort(-odds, kind="stable")
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(share >= RIGHT)
-    least = float(odds[order[enough[-1]]]) if len(enough) else np.inf
+    least = float(odds[order[enough[-1]]]) if len(enough) else float(odds.max(initial=0.0)) + 1.0
     return b - least * np.eye(len(b))[0]
 
 
