@@ -48,6 +48,16 @@ def test_robustness_shows_the_three_ways_and_both_counts():
     assert len([ln for ln in text.splitlines() if ln.startswith("| heart rate")]) == 1  # what was not measured: no row
 
 
+def test_noise_is_shown_cleaned_beside_what_a_band_alone_gives():
+    names = {**NAMES, "task": "reconstruction", "level": 0.0, "metric": "r"}
+    given = ("both", "clean alone", "damaged alone")
+    rows = [_row(0.1 * i + 0.5, **names, given=g, method="denoised", refused=0) for i, g in enumerate(given)]
+    rows += [_row(0.25, **names, given=g, method="model", refused=0) for g in given]
+    rows.append(_row(0.375, **names, given="damaged alone", method="band-pass", refused=0))
+    text = "\n".join(robustness({**SAID, "rows": rows, "never_worse": {"compared": 4, "worse": []}}))
+    assert "| **0.50** [0.50, 0.50] | 0.60 [0.60, 0.60] | 0.70 [0.70, 0.70] | 0.38 | 5 (0) |" in text
+
+
 def test_the_ablation_stands_beside_the_model_with_its_difference():
     rows = [_row(v, **NAMES, given="both", method=m, refused=0) for v, m in ((3.0, "model"), (5.0, "no-cross"))]
     apart = [_row(-2.0, **NAMES, given=g, difference="model - no-cross") for g in ("both", "clean alone")]
@@ -63,4 +73,4 @@ def test_every_point_of_the_robustness_section_is_one_that_the_benchmark_makes()
 
     made = {*product(["noise"], SNR_DB), *product(["cut"], CUT)}
     assert {(kind, level) for _, _, _, kind, level, _, _ in _SHOWN} <= made
-    assert len(_SHOWN) <= 12
+    assert len(_SHOWN) <= 13

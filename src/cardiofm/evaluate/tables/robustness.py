@@ -8,8 +8,10 @@ from cardiofm.evaluate.tables.markdown import behind, header, line, number, rang
 
 _SHOWN: tuple[tuple[str, str, str, str, float, str, int], ...] = (  # ends with metric, digits
     ("reconstruction", "bidmc", "ecg", "noise", 0.0, "r", 2),
+    ("reconstruction", "bidmc", "ecg", "noise", -6.0, "r", 2),
     ("reconstruction", "bidmc", "ecg", "cut", 0.5, "r", 2),
     ("reconstruction", "bidmc", "ppg", "noise", 0.0, "r", 2),
+    ("reconstruction", "bidmc", "ppg", "noise", -6.0, "r", 2),
     ("reconstruction", "bidmc", "ppg", "cut", 0.5, "r", 2),
     ("heart rate", "bidmc", "ecg", "noise", 24.0, "error_bpm", 1),
     ("heart rate", "bidmc", "ecg", "noise", -6.0, "error_bpm", 1),
@@ -24,20 +26,23 @@ _KEYS = ("task", "set", "channel", "kind", "level", "metric", "given", "method")
 
 
 def robustness(result: dict[str, Any]) -> list[str]:
-    """Eleven points of the curves; the rest is in the picture."""
+    """Thirteen points of the curves; the rest is in the picture."""
     by = {tuple(r[k] for k in _KEYS): r for r in result["rows"]}
     columns = ("both given", "clean one alone", "damaged one alone", "damaged one, no network")
     lines = [
         "**One signal damaged**, the other one clean: recorded noise at a ratio in band, or a part of the window cut "
         "out. r of the damaged channel's clean truth (mean over patients), error of a linear heart-rate probe (mean), "
-        "AUROC of linear alarm and AF probes, all fitted on clean training patients; no network: the signal as it is, "
-        "the best-matching stretch, counted beats, or RR irregularity. Brackets: 95 % interval over patients.",
+        "AUROC of linear alarm and AF probes, all fitted on clean training patients. Noise is cleaned away "
+        "(`reconstruct --denoise`). No network: the signal within its band, the best-matching stretch, counted beats, "
+        "or RR irregularity. Brackets: 95 % interval over patients.",
         "",
         *header(("task", "set", "damage", "score", *columns, "patients (refused)")),
     ]
     for *place, digits in _SHOWN:
-        cells = [by.get((*place, given, "model")) for given in ("both", "clean alone", "damaged alone")]
-        plain = by.get((*place, "damaged alone", "no network"))
+        noisy = place[0] == "reconstruction" and place[3] == "noise"
+        own, simple = ("denoised", "band-pass") if noisy else ("model", "no network")
+        cells = [by.get((*place, given, own)) for given in ("both", "clean alone", "damaged alone")]
+        plain = by.get((*place, "damaged alone", simple))
         floor = "–" if plain is None else number(plain["value"], digits)
         lines += _line(place, cells, digits, floor)
     never, taught = result["never_worse"], result.get("never_worse_taught")
