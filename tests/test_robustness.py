@@ -136,7 +136,7 @@ def test_probes_are_fitted_for_what_is_shown(model):
     assert set(robustness.fit_probes(model, lone[:8], lone[8:], rates[:8], rates[8:], "regression")) == {(0,)}
     view = robustness.View(windows[0], windows[0].valid)
     output = robustness.outputs(model, [view])[id(view)]
-    assert np.isfinite(robustness.read_out(probe, view, output, "regression", SPEC.fs_hz))
+    assert np.isfinite(robustness.read_out(probe, view, output.embedding_E, "regression", SPEC.fs_hz))
 
 
 def test_the_taught_probe_has_seen_each_window_whole_and_damaged(model):
@@ -156,8 +156,13 @@ def test_the_taught_probe_has_seen_each_window_whole_and_damaged(model):
     y = {split: robustness.labels(pieces, SPEC.fs_hz) for split, pieces in fit.items()}
     probe = robustness.taught(model, fit, y, "regression", NOISE)
     view = robustness.View(loud[0], loud[0].valid)
-    output = robustness.outputs(model, [view])[id(view)]
-    assert np.isfinite(robustness.read_out({(0, 1): probe}, view, output, "regression", SPEC.fs_hz))
+    lone = robustness.View(own[0].window, loud[0].valid & np.array([[True], [False]]))
+    made = robustness.outputs(model, [view, lone])
+    output, size = made[id(view)], len(made[id(view)].embedding_E)
+    assert len(output.beside_E) == 3 * size
+    np.testing.assert_allclose(output.beside_E[:size], output.embedding_E, atol=1e-5)
+    assert (made[id(lone)].beside_E == made[id(lone)].embedding_E).all()
+    assert np.isfinite(robustness.read_out({(0, 1): probe}, view, output.beside_E, "regression", SPEC.fs_hz))
 
 
 @pytest.mark.shared

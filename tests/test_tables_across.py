@@ -55,7 +55,7 @@ def test_noise_is_shown_cleaned_beside_what_a_band_alone_gives():
     rows += [_row(0.25, **names, given=g, method="model", refused=0) for g in given]
     rows.append(_row(0.375, **names, given="damaged alone", method="band-pass", refused=0))
     text = "\n".join(robustness({**SAID, "rows": rows, "never_worse": {"compared": 4, "worse": []}}))
-    assert "| **0.50** [0.50, 0.50] | 0.60 [0.60, 0.60] | 0.70 [0.70, 0.70] | 0.38 | 5 (0) |" in text
+    assert "| **0.50** [0.49, 0.51] | 0.60 [0.59, 0.61] | 0.70 [0.69, 0.71] | 0.38 | 5 (0) |" in text
 
 
 def test_the_ablation_stands_beside_the_model_with_its_difference():

@@ -2,8 +2,9 @@
 
 A damage is noise at a ratio in dB, or a contiguous part of the window that is cut out. Each is given in three ways:
 both signals, the clean one alone, the damaged one alone. A probe of two clean signals has no reason to doubt either,
-whatever the embedding tells of their state; so beside it stands one that is taught: fitted on clean windows and on the
-same windows with a damage of their own. A lone signal is read by the probe of clean lone signals in both cases.
+whatever the embedding tells of their state; so beside it stands one that is taught: it reads the embeddings of both
+signals together and of each alone, and is fitted on clean windows and on the same windows with a damage of their own.
+A lone signal is read by the probe of clean lone signals in both cases.
 Shapes: B views, C channels (ecg, ppg), N samples, W windows.
 """
 
@@ -78,6 +79,7 @@ class Output:
     """What a model made of a view."""
 
     embedding_E: Floats
+    beside_E: Floats  # of both signals together and of each alone, side by side; of what is shown, where that is one
     waves: dict[str, Floats]  # (C, N) "drawn", "denoised", "all levels", "low rate", as far as they were wanted
 
 
@@ -186,7 +188,17 @@ def outputs(model: Model, given: Sequence[View]) -> dict[int, Output]:
         depth_BCS = depths(part.worth, part.coded, mean_depth(model, rate))
         for i, wave_CN in zip(rows, decoded(model, part, depth_BCS), strict=True):
             waves[i][name] = wave_CN
-    return {id(view): Output(code.embedding[i], waves[i]) for i, view in enumerate(unique)}
+    beside: list[Floats] = list(code.embedding)
+    pairs = [i for i, view in enumerate(unique) if len(view.shown(model.spec.fs_hz)) == 2]
+    shown = [replace(windows[i], valid=visible_BCN[i]) for i in pairs]
+    for i, values_E in zip(pairs, side_by_side(model, shown) if shown else (), strict=True):
+        beside[i] = values_E
+    return {id(view): Output(code.embedding[i], beside[i], waves[i]) for i, view in enumerate(unique)}
+
+
+def side_by_side(model: Model, windows: Sequence[Window]) -> NDArray[np.float32]:
+    """The embeddings of both signals together, of the ECG alone and of the PPG alone, `(W, 3 E)`."""
+    return np.concatenate([embeddings(model, [_masked(w, shown) for w in windows]) for shown in SHOWN], axis=1)
 
 
 def waves_of(damage: Damage, given: str, output: Output) -> dict[str, Floats]:
@@ -266,12 +278,12 @@ def taught(
     kind: Any,
     noise: Noise,
 ) -> Any:
-    """A probe of both signals, fitted on "train" and chosen on "valid" windows, each as it is and damaged."""
+    """A probe of `side_by_side`, fitted on "train" and chosen on "valid" windows, each as it is and damaged."""
     sides: list[NDArray[Any]] = []
     for split in ("train", "valid"):
         known = [(p, label) for p, label in zip(fit[split], y[split], strict=True) if label is not None]
         windows = [p.window for p, _ in known] + [damaged(p, model.spec.fs_hz, noise) for p, _ in known]
-        sides += [embeddings(model, windows), np.array([label for _, label in known] * 2)]
+        sides += [side_by_side(model, windows), np.array([label for _, label in known] * 2)]
     return probes.choose_and_fit(sides[0], sides[1], sides[2], sides[3], kind)
 
 
@@ -286,9 +298,9 @@ def damaged(piece: Piece, fs_hz: float, noise: Noise) -> Window:
     return replace(piece.window, values=np.where(valid_CN, piece.window.values, np.float32(0)), valid=valid_CN)
 
 
-def read_out(probe: dict[tuple[int, ...], Any], view: View, output: Output, kind: Any, fs_hz: float) -> float:
+def read_out(probe: dict[tuple[int, ...], Any], view: View, values_E: Floats, kind: Any, fs_hz: float) -> float:
     """What the probe for the channels that are shown says of one embedding."""
-    return float(probes.scores(probe[view.shown(fs_hz)], output.embedding_E[None], kind)[0])
+    return float(probes.scores(probe[view.shown(fs_hz)], values_E[None], kind)[0])
 
 
 def labels(pieces: Sequence[Piece], fs_hz: float) -> list[float | None]:

@@ -7,8 +7,8 @@ one alone, or the damaged one alone. Curves: error of the drawing of the damaged
 heart-rate probe; AUROC of an alarm probe, and of an AF probe for an ECG alone. Probes are linear, fitted on clean
 training patients, one for each set of channels. With both given a model should never be worse than with the clean one
 alone: paired differences say so. A probe that saw two clean signals only cannot know that one may be bad, so method
-"taught" reads both by a probe fitted on damaged training windows too, with noise that training may hear. The stricter
-count, by the clean probes, is given first and stands beside it.
+"taught" reads both together and each alone by a probe fitted on damaged training windows too, with noise that training
+may hear. The stricter count, by the clean probes, is given first and stands beside it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIT = {"train": 10.0, "valid": 2.5}  # alarms that the probes are fitted and cho
 AF = {"train": 5.0, "valid": 1.5, "test": 1.0}  # records with AF, and as many without, likewise
 METHODS = {
     "model": "CardioFM, from codes of all levels where the damaged channel is seen throughout, else drawn",
-    "taught": "CardioFM, both signals read by a probe fitted on clean and on damaged training windows",
+    "taught": "CardioFM, both signals together and each alone, by a probe fitted on damaged training windows too",
     "low rate": "CardioFM from codes of 64 bit/s a channel",
     "denoised": "CardioFM, the damaged channel cleaned: `reconstruct --denoise`",
     "no-cross": "the same without cross-modal attention",
@@ -138,8 +138,9 @@ def scored(
                 rate = robustness.heart_rate(piece.window, 0, piece.window.valid[0], fs_hz)
                 for how, method in (("clean", name), ("taught", "taught"))[: 2 if name == "model" else 1]:
                     own_keys = keys | {"method": method}
+                    values_E = output.beside_E if how == "taught" else output.embedding_E
                     said = {
-                        task: robustness.read_out(heads[task][how], view, output, kind, fs_hz)
+                        task: robustness.read_out(heads[task][how], view, values_E, kind, fs_hz)
                         for task, kind in KINDS.items()
                     }
                     off = {"truth": rate, "error_bpm": _apart(said["heart rate"], rate)}
@@ -199,7 +200,7 @@ def af_scored(name: str, model: Model, af: dict[str, list[tuple[Piece, bool]]], 
             keys = {"task": "af", "set": piece.dataset, "channel": "ecg", "given": "damaged alone", "truth": is_af}
             keys |= {"patient": piece.patient, "window": piece.record}
             keys |= {"kind": "cut", "level": 0.0} if level is None else {"kind": "noise", "level": level}
-            score = robustness.read_out(probe, view, made[id(view)], "binary", fs_hz)
+            score = robustness.read_out(probe, view, made[id(view)].embedding_E, "binary", fs_hz)
             found.append(keys | {"method": name, "score": score})
             if name == "model":
                 found.append(keys | {"method": "no network", "score": robustness.irregularity(view.window, fs_hz)})

@@ -52,8 +52,8 @@ def robustness(result: dict[str, Any]) -> list[str]:
     )
     if taught:
         verdict += (
-            f", and in {len(taught['worse'])} of {taught['compared']} where both are read by probes fitted on damaged "
-            "training windows too"
+            f", and in {len(taught['worse'])} of {taught['compared']} where both together and each alone are read by "
+            "probes fitted on damaged training windows too"
         )
     return [*lines, "", f"{verdict}. Curves: `results/robustness.png`. {behind('robustness', result)}"]
 
