@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from cardiofm.data import catalog
 from cardiofm.data.simulate import simulate
 from cardiofm.data.windows import window_at
 from cardiofm.edge.runtime import OnnxBackend
+from cardiofm.evaluate.metrics import best_lag
 from cardiofm.model.across import Across, AcrossConfig
 from cardiofm.model.backend import TorchBackend
 from cardiofm.model.cardiofm import CardioFM
@@ -158,3 +160,23 @@ def test_the_command_trains_resumes_and_says_where_the_head_comes_from(micro: Pa
     weights = (folder / ACROSS_WEIGHTS).read_bytes()
     assert train(config, store, tmp_path / "run") == folder
     assert (folder / ACROSS_WEIGHTS).read_bytes() == weights
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["base", "tiny"])
+def test_the_released_head_draws_the_beats_of_people_it_never_saw(data_root: Path, name: str) -> None:
+    """BIDMC, each signal from the other: like the truth at the best lag, and not like another patient's."""
+    model = load(name)
+    records = [catalog.load(e, data_root).crop(60.0, 70.0) for e in catalog.entries("bidmc", data_root)[:6]]
+    for channel, least in (("ecg", 0.45), ("ppg", 0.7)):
+        drawn = [model.reconstruct(r, hide=channel).signal(channel) for r in records]
+        own, other = [], []
+        for i, record in enumerate(records):
+            true, mine, another = record.signal(channel), drawn[i], drawn[i - 1]
+            assert true is not None
+            assert mine is not None
+            assert another is not None
+            for found, made in ((own, mine), (other, another)):
+                found.append(best_lag(true.samples[:1250], made.samples[:1250], true.fs_hz)[0])
+        assert np.mean(own) > least
+        assert np.mean(own) > np.mean(other) + 0.2
