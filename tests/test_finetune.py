@@ -18,6 +18,7 @@ from cardiofm.cli import app
 from cardiofm.data import catalog
 from cardiofm.data.write import write
 from cardiofm.heads import calibration, scores
+from cardiofm.heads.head import About
 from cardiofm.heads.labels import Target, read_labels
 from cardiofm.heads.look import Seen, View, look
 from cardiofm.pipeline import Model, load
@@ -29,6 +30,7 @@ from cardiofm.heads.learn import probes
 from cardiofm.heads.learn.attention import attention
 from cardiofm.heads.learn.finetune import Plan, finetune
 from cardiofm.heads.learn.fit import Data, fit, linear_of, trees_of
+from cardiofm.heads.learn.report import lines
 
 
 def drawn(rows: int = 160, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -267,6 +269,25 @@ def network_size(network: Model) -> int:
 def run(*words: object) -> tuple[int, str]:
     result = CliRunner().invoke(app, [str(w) for w in words])
     return result.exit_code, result.output
+
+
+def test_a_head_that_may_be_no_better_than_a_constant_says_so() -> None:
+    age, af = (heads.load(name).about for name in ("age", "af"))
+
+    def said(about: About, metric: str, value: float, low: float | None, high: float | None, constant: float) -> str:
+        head, plain = {"value": value, "low": low, "high": high}, {"value": constant, "low": None, "high": None}
+        report = about.report | {"scores": {metric: {"head": head, "constant": plain}}, "each": {}}
+        return "\n".join(lines(replace(about, report=report)))
+
+    warning = "not shown to be better than a constant"
+    assert warning not in said(age, "MAE", 9.0, 8.0, 10.0, 12.0)
+    assert f"{warning}: mean absolute error in years may be 9.5 as well" in said(age, "MAE", 9.0, 8.0, 10.0, 9.5)
+    assert warning in said(age, "MAE", 13.0, 12.5, 14.0, 12.0)
+    assert warning not in said(af, "AUROC", 0.8, 0.7, 0.9, 0.5)
+    assert warning in said(af, "AUROC", 0.55, 0.45, 0.7, 0.5)
+    assert warning in said(af, "AUROC", 0.5, None, None, 0.5)
+    for about in (age, af):
+        assert warning not in "\n".join(lines(about))
 
 
 def test_an_unreadable_recording_is_named_and_the_others_go_on(recordings: Path, micro: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def stream(
     ppg: Ppg = None,
     embed_every: Annotated[float, typer.Option(metavar="S", help="0: no embeddings.")] = 1.0,
     beats_every: Annotated[float, typer.Option(metavar="S", help="0: only final beats, about two minutes late.")] = 0.5,
-    beats: Annotated[bool, typer.Option(" /--no-beats", help="Embeddings alone.")] = True,
+    beats: Annotated[bool, typer.Option(" /--no-beats", help="Give embeddings, look for no beats.")] = True,
     late: Annotated[float, typer.Option(metavar="S", help="How long a late packet is waited for.")] = 5.0,
     idle: Annotated[float | None, typer.Option(metavar="S", help="End when nothing came for so long.")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,

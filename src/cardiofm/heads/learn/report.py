@@ -85,7 +85,22 @@ def lines(about: About) -> list[str]:
         rule = "given where it is the likeliest" if c["from"] is None else f"from a probability of {c['from']:.3g}"
         said = f"AUROC {_ranged(c['AUROC'])}, F1 {_ranged(c['F1'])}"
         out.append(f"  class {name!r} ({c['records']} of {c['of']} recordings; given {rule}): {said}")
-    return out
+    return [*out, *_doubt(found["scores"], about)]
+
+
+def _doubt(scores: dict[str, dict[str, dict[str, Any]]], about: About) -> list[str]:
+    """A sentence where the head is not shown to be better than saying the same of everybody."""
+    metric = next((m for m in scores if m == "MAE" or m.endswith("AUROC")), None)
+    if metric is None or not {"head", "constant"} <= scores[metric].keys():
+        return []
+    head, constant = scores[metric]["head"], scores[metric]["constant"]["value"]
+    low, high = ((v if v is not None else head["value"]) for v in (head["low"], head["high"]))
+    if constant is None or head["value"] is None or (high < constant if metric == "MAE" else low > constant):
+        return []
+    return [
+        f"not shown to be better than a constant: {_named(metric, about)} may be {constant:.3g} as well, within its "
+        "interval or beyond; label more patients"
+    ]
 
 
 def _named(metric: str, about: About) -> str:
