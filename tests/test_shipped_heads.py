@@ -16,7 +16,7 @@ from cardiofm.data import catalog
 from cardiofm.data.readers import read
 from cardiofm.heads.look import encoder_hash
 from cardiofm.pipeline import Model, load
-from cardiofm.signals import SignalError
+from cardiofm.signals import CheckpointError, SignalError
 
 SIX_MIN_AF, SINUS = ("219", "221"), ("100", "113")  # of mitdb, which no head was made of
 
@@ -84,3 +84,11 @@ def test_the_command_line_on_an_alarm(data_root: Path) -> None:
     result = CliRunner().invoke(app, ["predict", str(path), "--head", "alarm"])
     assert "judged by the end of each recording; --end says" in result.stderr
     assert "Given from a probability of: true 0.17" in " ".join(result.stdout.split())
+
+
+def test_a_folder_that_is_no_head_is_named_with_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"of a head, lacks head\.json and head\.safetensors; name"):
+        heads.load(tmp_path)
+    (tmp_path / "head.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"lacks head\.safetensors;"):
+        heads.load(tmp_path)

@@ -65,7 +65,8 @@ def encode(
         typer.echo(f"cardiofm: the last {left_s:.3g} s are too short to code and left out", err=True)
     if bps is not None and bps >= EXACT_IS_SMALLER:
         typer.echo(f"cardiofm: at {bps:g} bit/s --lossless is often smaller, and exact", err=True)
-    typer.echo(f"{size} bytes, {8 * size / record.duration_s / len(record.present):.1f} bit/s a channel: {output}")
+    rate = 8 * size / record.duration_s / len(record.present)
+    typer.echo(f"{size} bytes, {rate:.1f} bit/s a channel with the header of the file: {output}")
 
 
 @app.command()

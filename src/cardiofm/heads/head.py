@@ -162,6 +162,11 @@ def load(name_or_folder: str | Path) -> Head:
             known = ", ".join(weights.heads()) or "none"
             raise CheckpointError(f"a head must be a folder or a shipped one ({known}), found {str(name_or_folder)!r}")
         folder = weights.HEADS / str(name_or_folder)
+    lacks = [name for name in (ABOUT, WEIGHTS) if not (folder / name).is_file()]
+    if lacks:
+        raise CheckpointError(
+            f"{folder} must hold {ABOUT} and {WEIGHTS} of a head, lacks {' and '.join(lacks)}; name a head's folder"
+        )
     try:
         text = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         version = text.pop("format")
