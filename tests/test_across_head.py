@@ -109,8 +109,8 @@ def test_it_learns_a_sharp_drawing_though_every_monitor_delays_by_a_time_of_its_
     assert shares[0][0] > 0.9
     assert max(shares[-1]) < 0.6
     assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
-    short = replace(batch, valid_BCN=valid & (torch.arange(valid.shape[-1]) < 500))
-    assert objective(short, 0)[0].item() == 0  # two seconds teach nothing
+    short = replace(batch, valid_BCN=valid & (torch.arange(valid.shape[-1]) < 200))
+    assert objective(short, 0)[0].item() == 0  # less than a second teaches nothing
 
 
 def test_a_constant_moves_the_drawings_to_where_they_are_most_like_the_truth(micro: Path) -> None:

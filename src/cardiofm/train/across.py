@@ -1,9 +1,10 @@
 """The stage that trains the head which draws one channel from the other, from an encoder that stands still.
 
 `python -m cardiofm.train.across configs/across.toml start_from=MODEL --store DIR --out OUT` uses the one training loop
-and writes `OUT/last/model/across.json` and `.safetensors`. A drawing is compared with the truth at the lag that suits
-it best, for the delay of a monitor is not to be seen in one signal; a lag costs a little, so that what is drawn falls
-about where most recordings have it, and at last a constant moves all drawings to where they are most like the truth.
+and writes `OUT/last/model/across.json` and `.safetensors`; it goes on from the head in MODEL, if there is one. A drawing
+is compared with the truth at the lag that suits it best, for the delay of a monitor is not to be seen in one signal; a
+lag costs a little, so that what is drawn falls about where most recordings have it, and at last a constant moves all
+drawings to where they are most like the truth. Of some windows a stretch alone is shown, as of a short recording.
 
 Shapes: B windows, C channels, N samples.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,7 @@ from cardiofm.config import ConfigError, load, to_dict
 from cardiofm.data.store import MANIFEST, Store, file_hash
 from cardiofm.model.across import Across, AcrossConfig
 from cardiofm.model.cardiofm import CardioFM
+from cardiofm.model.checkpoint import ACROSS
 from cardiofm.model.tokenizer import normalise
 from cardiofm.train.batches import Batch, BatchConfig, Batches
 from cardiofm.train.loop import LoopConfig, fit
@@ -36,7 +39,8 @@ REACH_S = 0.75  # lags that are tried, to both sides
 TOLL = 0.5  # of the furthest lag, as a share of the target's power
 LARGEST = 8.0  # of a target, in standard deviations
 SHIFT_S, SHIFT_BATCHES = 0.2, 40  # the constant is at most this, and from so many batches of training windows
-KNOWN_S = 3.0  # of both channels, or the window teaches nothing
+SHORT_SHARE, SHORT_S = 0.35, (1.5, 8.0)  # of the windows show that much in one stretch: short recordings, long gaps
+KNOWN_S = 1.0  # of both channels, or the window teaches nothing
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class AcrossTraining:
 class Drawing(nn.Module):
     """The objective of the head: `(batch, step)` to a loss and its parts; only the head learns."""
 
-    def __init__(self, model: CardioFM, head: Across) -> None:
+    def __init__(self, model: CardioFM, head: Across, seed: int = 0) -> None:
         super().__init__()
-        self.model, self.head = model, head
+        self.model, self.head, self.seed = model, head, seed
         model.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Drawing:
@@ -71,6 +75,7 @@ class Drawing(nn.Module):
         own = channels(batch)
         if len(own) < 2:
             raise ConfigError("drawing one channel from the other must have recordings of both; prepare some")
+        batch = replace(batch, valid_BCN=batch.valid_BCN & self._shown(len(batch.x_BCN), step).to(batch.x_BCN.device))
         fs_hz, losses, logs = self.model.config.spec.fs_hz, [], {}
         for c, name in own.items():
             drawn_BN, target_BN, used_B = self.pair(batch, c)
@@ -80,6 +85,19 @@ class Drawing(nn.Module):
             logs |= {f"share_{name}": loss, f"lag_s_{name}": lag_B.float().mean() / fs_hz}
             losses.append(loss)
         return torch.stack(losses).sum(), logs
+
+    def _shown(self, B: int, step: int) -> Tensor:
+        """What may be shown of both channels, `(B, 1, N)`: all, or one stretch."""
+        spec, (rank, world) = self.model.config.spec, place()
+        draw = np.random.default_rng((self.seed, step, 17))
+        short_G, length_G, at_G = draw.random(B * world), draw.uniform(*SHORT_S, B * world), draw.random(B * world)
+        shown_B1N = torch.ones(B, 1, spec.samples, dtype=torch.bool)
+        for b, g in enumerate(range(rank * B, (rank + 1) * B)):
+            if short_G[g] < SHORT_SHARE:
+                size = min(round(length_G[g] * spec.fs_hz), spec.samples)
+                first = round(at_G[g] * (spec.samples - size))
+                shown_B1N[b, :, :first] = shown_B1N[b, :, first + size :] = False
+        return shown_B1N
 
     def pair(self, batch: Batch, c: int) -> tuple[Tensor, Tensor, Tensor]:
         """A channel as it is drawn and as it is, `(B, N)` in normalised units, and which windows teach, `(B,)`."""
@@ -113,16 +131,23 @@ def train(config: AcrossTraining, store: Path, out: Path) -> Path:
     """Train or resume the head in `out`; returns the folder that holds it."""
     model = CardioFM.load(Path(config.start_from))
     torch.manual_seed(config.loop.seed)
-    head = Across(config.head, model.config.encoder.width, model.config.spec)
+    start = Path(config.start_from)
+    if (start / ACROSS).is_file():
+        head = Across.load(start, model)
+        head.config = replace(head.config, later=config.head.later)
+    else:
+        head = Across(config.head, model.config.encoder.width, model.config.spec)
     batches = Batches(Store(store), model.config.spec, config.batches, config.loop.seed)
 
+    before = head.about.get("provenance")
+
     def save(folder: Path, progress: dict[str, Any]) -> None:
-        made = {"config": to_dict(config) | {"start_from": here(config.start_from)}, "commit": commit()}
-        head.about = {"provenance": made | {"manifest_sha256": file_hash(store / MANIFEST)} | progress}
+        made: dict[str, Any] = {"config": to_dict(config) | {"start_from": here(config.start_from)}, "commit": commit()}
+        made |= {"manifest_sha256": file_hash(store / MANIFEST)} | progress | {"before": before}
+        head.about = {"provenance": made}
         head.save(folder)
 
-    objective = Drawing(model, head)
-    fit(objective, batches, config.loop, out, save_model=save)
+    fit(Drawing(model, head, config.loop.seed), batches, config.loop, out, save_model=save)
     folder = out / "last" / "model"
     if place()[0] == 0:
         plain = Batches(batches.store, model.config.spec, replace(config.batches, augment=PLAIN), config.loop.seed + 1)
