@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,13 +119,14 @@ def test_delay_of_one_channel_is_seen(model: Model, record: Record) -> None:
 @pytest.mark.parametrize("hide", [None, "ppg", "ecg", [(12.0, 13.5)]])
 def test_reconstruction_keeps_clock_rate_and_unit(model: Model, record: Record, hide) -> None:
     made = model.reconstruct(record, hide=hide)
-    for true, drawn in ((ecg(record), ecg(made)), (ppg(record), ppg(made))):
+    for modality, true, drawn in (("ecg", ecg(record), ecg(made)), ("ppg", ppg(record), ppg(made))):
         assert (drawn.fs_hz, drawn.unit, drawn.name, drawn.start_s) == (
             true.fs_hz, true.unit, true.name, true.start_s,
         )  # fmt: skip
         assert len(drawn.samples) == len(true.samples)
         assert np.isfinite(drawn.values).all()
-        assert not np.array_equal(drawn.values, true.values)
+        passes = isinstance(hide, str) and hide != modality
+        assert np.array_equal(drawn.values, true.values) == passes
 
 
 def test_gap_stays_gap_unless_it_is_hidden(model: Model, record: Record) -> None:
@@ -252,3 +254,60 @@ print(model.embed(record).values.shape, len(model.reconstruct(record, hide="ppg"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split("\n")[0] == "(2, 16) 1500", done.stderr
+
+
+def test_what_is_visible_passes_sample_for_sample_at_any_rate(micro: Path) -> None:
+    model = load(micro, backend="torch")
+    record = simulate(20, fs_ecg_hz=125, fs_ppg_hz=60, seed=2, ecg_noise_mv=0.05, ppg_noise=0.05).record
+    for hide in ([(5.0, 6.0)], "ppg"):
+        made = model.reconstruct(record, hide=hide)
+        for modality in ("ecg",) if hide == "ppg" else ("ecg", "ppg"):
+            true, drawn = record.signal(modality), made.signal(modality)
+            assert true is not None
+            assert drawn is not None
+            t_n = np.arange(len(true.samples)) / true.fs_hz
+            shown = (t_n < 5.0) | (t_n >= 6.0) if hide != "ppg" else t_n >= 0
+            np.testing.assert_array_equal(drawn.values[shown], true.values[shown])
+            assert np.isfinite(drawn.values).all()
+
+
+def test_a_gap_meets_what_is_visible_beside_it(micro: Path) -> None:
+    record = simulate(20, fs_ecg_hz=250, fs_ppg_hz=250, seed=4).record
+    made = load(micro, backend="torch").reconstruct(record, hide=[(7.0, 8.5)])
+    for modality in ("ecg", "ppg"):
+        true, drawn = record.signal(modality), made.signal(modality)
+        assert true is not None
+        assert drawn is not None
+        step = np.abs(np.diff(drawn.values))
+        assert step[[1749, 2124]].max() < 0.02 * true.values.std()
+
+
+def test_a_hidden_channel_that_never_moves_is_drawn_as_one_that_is_not_there(micro: Path) -> None:
+    model = load(micro, backend="torch")
+    ecg = simulate(20, fs_ecg_hz=250, fs_ppg_hz=250, seed=4).record.ecg
+    assert ecg is not None
+    for flat in (np.zeros(2000), np.full(2000, np.nan), np.full(2000, 7.0)):
+        record = Record.from_arrays(ecg=(ecg.values, 250.0), ppg=(flat, 100.0))
+        made = model.reconstruct(record, hide="ppg")
+        assert made.ppg is not None
+        assert (made.ppg.unit, made.ppg.fs_hz) == ("z", 250.0)
+        assert np.isfinite(made.ppg.values).all()
+        assert any("never moves" in note for note in made.notes)
+
+
+def test_what_could_not_be_drawn_is_said(micro: Path) -> None:
+    record = simulate(40, fs_ecg_hz=250, fs_ppg_hz=250, seed=4).record
+    made = load(micro, backend="torch").reconstruct(record, hide=[(8.0, 32.0)])
+    assert made.ecg is not None
+    lost = np.isnan(made.ecg.values).sum() / 250
+    assert lost > 5
+    assert f"{lost:.3g} hidden s of the ecg are not drawn" in " ".join(made.notes)
+
+
+@pytest.mark.parametrize("hide", [(5.0, 6.0), ["ppg"], 3, [(1,)], [("a", "b")], []])
+def test_what_cannot_be_hidden_is_named(micro: Path, hide: Any) -> None:
+    record = simulate(12, fs_ecg_hz=250, fs_ppg_hz=250, seed=4).record
+    with pytest.raises(SignalError, match="hide must be 'ecg', 'ppg' or spans"):
+        load(micro, backend="torch").reconstruct(record, hide=hide)
+    with pytest.raises(SignalError, match="one Record, found str; read a file first"):
+        load(micro, backend="torch").reconstruct("x.hea", hide="ppg")  # pyright: ignore

@@ -2,8 +2,8 @@
 and cut → measure → locate → table.
 
 Shapes: B batch, C channels (ecg, ppg), N samples, S token steps, T tokens of the record, W windows.
-From codes every sample is the network's. With something hidden, what is visible passes at the network's rate, and the
-hidden part is drawn. Where the input has no sample nothing is drawn unless it was asked to be hidden.
+From codes every sample is the network's. With something hidden, what is visible passes, and the hidden part is drawn.
+Where the input has no sample nothing is drawn unless it was asked to be hidden.
 """
 
 from __future__ import annotations
@@ -174,16 +174,17 @@ class Model:
         `hide`: "ecg", "ppg", or spans [(start_s, end_s), …] of every channel; they are drawn from what is left. A
         channel that is hidden throughout a window is put into its own unit by its own mean and spread there, and by
         nothing else; one that the record does not have is drawn at `spec.fs_hz` on the other's clock, in unit "z".
-        `denoise`: what is not hidden is cleaned of noise, from tokens; otherwise it passes.
+        `denoise`: what is not hidden is cleaned of noise, from tokens; otherwise it passes, sample for sample.
         Absent samples stay NaN unless they are hidden. Raises SignalError when nothing is left to draw from.
         """
         if (hide is not None or denoise) and bits_per_second is not None:
             what = "hide" if hide is not None else "denoise"
             raise SignalError(f"{what} draws without codes: give either {what} or bits_per_second, found both")
         hidden = Hidden.of(hide, record)
+        record = hidden.seen(record)
         from cardiofm.redraw import Redrawing  # with its filters: nothing that embeds or measures waits for it
 
-        made = Redrawing(record, hidden, self.spec, self._overlap_s)
+        made = Redrawing(record, hidden, self.spec, self._overlap_s, passes=hide is not None and not denoise)
         for drawn in self._draw(made, bits_per_second, batch, denoise):
             made.add(drawn)
         return made.finish(self._note(hidden, bits_per_second, denoise))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.data.hide import Hidden
-from cardiofm.data.join import Joiner, restore_gaps
+from cardiofm.data.join import Joiner, restore_gaps, restore_visible
 from cardiofm.data.usable import MIN_S
 from cardiofm.measure.bridge import bridged, levelled, stretches
 from cardiofm.measure.cleaning import cleaned, kept_share
@@ -25,6 +25,7 @@ USUAL = 0.8  # weight of the usual beat in a gap, where beats are all alike and 
 ERROR_S = 0.06  # … and half of it where they are this far off
 MOST_SURE = 0.95  # share of the power that the usual beat can tell
 BESIDE_S, KNOWN = 0.5, 0.9  # share of the other channel that must be known in a gap and so far beside it
+MEET_S = 0.1  # a drawing meets what is visible beside it within this
 LARGEST = 20.0  # of a drawing, in standard deviations
 
 
@@ -60,7 +61,21 @@ def draw_hidden(
                 off, lost = 1 - MOST_SURE * sure.get((c, gap.start), 0.0), 1 - foretold[i, c].share
                 value = levelled(foretold[i, c].values, drawn_CN[c], shown_CN[c], gap, fs_hz)
                 drawn_CN[c, gap] += off**2 / (off**2 + lost**2) * (value - drawn_CN[c, gap])
+        for drawn_N, shown_N in zip(drawn_CN, shown_CN, strict=True):
+            if shown_N.any():
+                _meet(drawn_N, shown_N, fs_hz)
     return out_BCN
+
+
+def _meet(drawn_N: NDArray[np.float32], shown_N: NDArray[np.bool_], fs_hz: float) -> None:
+    """Move what is drawn beside something visible to where that ends, by less and less away from it."""
+    for gap in stretches(~shown_N):
+        size = min(round(MEET_S * fs_hz), (gap.stop - gap.start) // 2)
+        less = (0.5 + 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / max(size, 1))).astype(np.float32)
+        if gap.start > 0:
+            drawn_N[gap.start : gap.start + size] += less * (drawn_N[gap.start - 1] - drawn_N[gap.start])
+        if gap.stop < len(drawn_N):
+            drawn_N[gap.stop - size : gap.stop] += less[::-1] * (drawn_N[gap.stop] - drawn_N[gap.stop - 1])
 
 
 def _told(shown_CN: NDArray[np.bool_], c: int, fs_hz: float) -> list[slice]:
@@ -154,8 +169,8 @@ class Drawn:
 class Redrawing:
     """A record that is being drawn, window by window."""
 
-    def __init__(self, record: Record, hidden: Hidden, spec: InputSpec, overlap_s: float) -> None:
-        self.record, self.hidden, self.spec = record, hidden, spec
+    def __init__(self, record: Record, hidden: Hidden, spec: InputSpec, overlap_s: float, passes: bool = False) -> None:
+        self.record, self.hidden, self.spec, self.passes = record, hidden, spec, passes  # what is visible: as it was
         self.joins = self._joiners(overlap_s)
 
     def unit(self, window: Window, whole: Window, code: Encoded) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -190,12 +205,29 @@ class Redrawing:
                 made[modality] = Signal(values, join.fs_hz, "z", modality, join.start_s)
                 continue
             if modality != self.hidden.modality:
+                if self.passes:
+                    restore_visible(values, signal, self.hidden.spans_s)
                 restore_gaps(values, signal, self.hidden.spans_s)
             made[modality] = replace(signal, samples=values, inverted=False)
-        notes = [*record.notes, note]
+        notes = [*record.notes, note, *self._not_drawn(made)]
         if record.duration_s < self.spec.window_s:
             notes.append(f"lasts {record.duration_s:.3g} s, shorter than the window of {self.spec.window_s:g} s")
         return Record(record.name, made.get("ecg"), made.get("ppg"), record.patient, tuple(notes))
+
+    def _not_drawn(self, made: dict[str, Signal]) -> list[str]:
+        """A note for each channel of which something hidden could not be drawn."""
+        notes = []
+        for modality, signal in made.items():
+            spans_s = self.hidden.spans_s
+            if modality == self.hidden.modality:
+                spans_s = ((signal.start_s, signal.end_s),)
+            lost = sum(int(np.isnan(signal.read(*span_s)).sum()) for span_s in spans_s) / signal.fs_hz
+            if lost > 0:
+                notes.append(
+                    f"{lost:.3g} hidden s of the {modality} are not drawn: their windows of {self.spec.window_s:g} s "
+                    f"hold less than {MIN_S:g} s to draw from"
+                )
+        return notes
 
     def _joiners(self, overlap_s: float) -> dict[str, Joiner]:
         """One for each channel of the record, and one for a channel that is hidden without being there."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cardiofm.signals import MODALITIES, Record, Signal, SignalError
 
+PIECE_S = 60.0
 Hide = str | Sequence[tuple[float, float]] | None
 
 
@@ -30,6 +31,8 @@ class Hidden:
     @classmethod
     def of(cls, hide: Hide, record: Record) -> Hidden:
         """From "ecg", "ppg", spans [(start_s, end_s), …] or None; SignalError when nothing would be left to see."""
+        if not isinstance(record, Record):
+            raise SignalError(f"what is drawn must be one Record, found {type(record).__name__}; read a file first")
         if hide is None:
             return cls()
         if isinstance(hide, str):
@@ -40,15 +43,29 @@ class Hidden:
                     "hide spans of it instead"
                 )
             return cls(modality=hide)
-        for begin_s, end_s in hide:
+        try:
+            spans_s = tuple((float(begin_s), float(end_s)) for begin_s, end_s in hide)
+        except (TypeError, ValueError):
+            raise SignalError(
+                f"hide must be 'ecg', 'ppg' or spans [(start_s, end_s), ...] in seconds, found {hide!r}"
+            ) from None
+        for begin_s, end_s in spans_s:
             if not (begin_s < end_s and begin_s < record.end_s and end_s > record.start_s):
                 raise SignalError(
                     f"a hidden span must end after it starts and lie in {record.start_s:g}-{record.end_s:g} s, "
                     f"found {begin_s:g}-{end_s:g} s"
                 )
-        if not hide:
+        if not spans_s:
             raise SignalError("hide must be 'ecg', 'ppg' or spans [(start_s, end_s), ...], found no span")
-        return cls(spans_s=tuple((float(a), float(b)) for a, b in hide))
+        return cls(spans_s=spans_s)
+
+    def seen(self, record: Record) -> Record:
+        """The record without the hidden modality where that never moves: it has no unit to be drawn in."""
+        signal = None if self.modality is None else record.signal(self.modality)
+        if signal is None or _moves(signal):
+            return record
+        note = f"{self.modality} {signal.name!r} never moves and is left out: it is drawn in standard deviations"
+        return replace(record, **{str(self.modality): None}, notes=(*record.notes, note))
 
     @property
     def none(self) -> bool:
@@ -69,6 +86,18 @@ class Hidden:
         return modality == self.modality or any(
             begin_s < end_s and stop_s > start_s for begin_s, stop_s in self.spans_s
         )
+
+
+def _moves(signal: Signal) -> bool:
+    """Two samples are known and differ; it is read piece by piece, as far as that takes."""
+    low, high, at_s = math.inf, -math.inf, signal.start_s
+    while at_s < signal.end_s and not low < high:
+        piece = signal.read(at_s, at_s + PIECE_S)
+        known = piece[np.isfinite(piece)]
+        if len(known):
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+        at_s += PIECE_S
+    return low < high
 
 
 class _Covered:

@@ -80,6 +80,19 @@ class Joiner:
         self.first, self.sum, self.weight = self.first + drop, self.sum[drop:], self.weight[drop:]
 
 
+def restore_visible(out_n: NDArray[np.float32], signal: Signal, drawn_s: Sequence[tuple[float, float]]) -> None:
+    """Set `out_n`, on the clock of `signal`, to its own samples where it has some, except in `drawn_s`."""
+    step = round(_PIECE_S * signal.fs_hz)
+    for first in range(0, len(out_n), step):
+        last = min(len(out_n), first + step)
+        t_n = signal.start_s + np.arange(first, last) / signal.fs_hz
+        own_n = signal.read(t_n[0], signal.start_s + last / signal.fs_hz)
+        known = np.isfinite(own_n)
+        for begin_s, end_s in drawn_s:
+            known &= ~((t_n >= begin_s - 1e-6 / signal.fs_hz) & (t_n < end_s - 1e-6 / signal.fs_hz))
+        out_n[first:last][known] = own_n[known]
+
+
 def restore_gaps(out_n: NDArray[np.float32], signal: Signal, drawn_s: Sequence[tuple[float, float]]) -> None:
     """Set `out_n`, on the clock of `signal`, to NaN where that is absent or flat for 2 s, except in `drawn_s`."""
     fs_hz = signal.fs_hz

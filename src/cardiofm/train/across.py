@@ -1,9 +1,9 @@
 """The stage that trains the head which draws one channel from the other, from an encoder that stands still.
 
 `python -m cardiofm.train.across configs/across.toml start_from=MODEL --store DIR --out OUT` uses the one training loop
-and writes `OUT/last/model/across.json` and `.safetensors`; it goes on from the head in MODEL, if there is one. A drawing
-is compared with the truth at the lag that suits it best, for the delay of a monitor is not to be seen in one signal; a
-lag costs a little, so that what is drawn falls about where most recordings have it, and at last a constant moves all
+and writes `OUT/last/model/across.json` and `.safetensors`; it goes on from the head in MODEL, if there is one. What is
+drawn is compared with the truth at the lag that suits it best, for the delay of a monitor is not to be seen in one
+signal; a lag costs a little, so that it falls about where most recordings have it, and at last a constant moves all
 drawings to where they are most like the truth. Of some windows a stretch alone is shown, as of a short recording.
 
 Shapes: B windows, C channels, N samples.
