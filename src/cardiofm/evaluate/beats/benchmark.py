@@ -164,6 +164,8 @@ def _simulated(job: Run, tools: dict[str, Any]) -> None:
     job.rows += pat_rows.rows(results, set="simulated", snr_db=None)
     for method, each in results.items():
         values, who = pat_rows.drift_r(each)
+        if not len(values):  # it gave no delays at all
+            continue
         keys = {"task": "pat", "set": "simulated", "snr_db": None, "method": method, "metric": "drift_r"}
         job.rows.append(pooled.line(interval(values, who), 4, **keys))
 
