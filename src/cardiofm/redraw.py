@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardiofm.data.hide import Hidden
-from cardiofm.data.join import Joiner, restore_gaps, restore_visible
+from cardiofm.data.join import Joiner, absent_s, restore_gaps, restore_visible
 from cardiofm.data.usable import MIN_S
 from cardiofm.measure.bridge import bridged, levelled, stretches
 from cardiofm.measure.cleaning import cleaned, kept_share
@@ -221,7 +221,7 @@ class Redrawing:
             spans_s = self.hidden.spans_s
             if modality == self.hidden.modality:
                 spans_s = ((signal.start_s, signal.end_s),)
-            lost = sum(int(np.isnan(signal.read(*span_s)).sum()) for span_s in spans_s) / signal.fs_hz
+            lost = absent_s(signal, spans_s)
             if lost > 0:
                 notes.append(
                     f"{lost:.3g} hidden s of the {modality} are not drawn: their windows of {self.spec.window_s:g} s "

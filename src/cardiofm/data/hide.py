@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cardiofm.data.windows import motionless
 from cardiofm.signals import MODALITIES, Record, Signal, SignalError
 
-PIECE_S = 60.0
 Hide = str | Sequence[tuple[float, float]] | None
 
 
@@ -62,9 +62,9 @@ class Hidden:
     def seen(self, record: Record) -> Record:
         """The record without the hidden modality where that never moves: it has no unit to be drawn in."""
         signal = None if self.modality is None else record.signal(self.modality)
-        if signal is None or _moves(signal):
+        if signal is None or (why := motionless(signal)) is None:
             return record
-        note = f"{self.modality} {signal.name!r} never moves and is left out: it is drawn in standard deviations"
+        note = f"{self.modality} {signal.name!r} never moves ({why}) and is left out: drawn in standard deviations"
         return replace(record, **{str(self.modality): None}, notes=(*record.notes, note))
 
     @property
@@ -86,18 +86,6 @@ class Hidden:
         return modality == self.modality or any(
             begin_s < end_s and stop_s > start_s for begin_s, stop_s in self.spans_s
         )
-
-
-def _moves(signal: Signal) -> bool:
-    """Two samples are known and differ; it is read piece by piece, as far as that takes."""
-    low, high, at_s = math.inf, -math.inf, signal.start_s
-    while at_s < signal.end_s and not low < high:
-        piece = signal.read(at_s, at_s + PIECE_S)
-        known = piece[np.isfinite(piece)]
-        if len(known):
-            low, high = min(low, float(known.min())), max(high, float(known.max()))
-        at_s += PIECE_S
-    return low < high
 
 
 class _Covered:

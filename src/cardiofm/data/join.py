@@ -85,12 +85,27 @@ def restore_visible(out_n: NDArray[np.float32], signal: Signal, drawn_s: Sequenc
     step = round(_PIECE_S * signal.fs_hz)
     for first in range(0, len(out_n), step):
         last = min(len(out_n), first + step)
-        t_n = signal.start_s + np.arange(first, last) / signal.fs_hz
-        own_n = signal.read(t_n[0], signal.start_s + last / signal.fs_hz)
-        known = np.isfinite(own_n)
-        for begin_s, end_s in drawn_s:
-            known &= ~((t_n >= begin_s - 1e-6 / signal.fs_hz) & (t_n < end_s - 1e-6 / signal.fs_hz))
+        own_n = np.asarray(signal.samples[first:last], np.float32) * (-1 if signal.inverted else 1)
+        known = np.isfinite(own_n) & ~within(signal, first, last, drawn_s)
         out_n[first:last][known] = own_n[known]
+
+
+def within(signal: Signal, first: int, last: int, spans_s: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
+    """Which of the samples first … last-1 of a channel lie in one of the spans, `(last - first,)`."""
+    t_n = signal.start_s + np.arange(first, last) / signal.fs_hz + 1e-6 / signal.fs_hz
+    found = np.zeros(last - first, bool)
+    for begin_s, end_s in spans_s:
+        found |= (t_n >= begin_s) & (t_n < end_s)
+    return found
+
+
+def absent_s(signal: Signal, spans_s: Sequence[tuple[float, float]]) -> float:
+    """Seconds of a channel within the spans that hold no sample."""
+    step, lost = round(_PIECE_S * signal.fs_hz), 0
+    for first in range(0, len(signal.samples), step):
+        last = min(len(signal.samples), first + step)
+        lost += int((np.isnan(signal.samples[first:last]) & within(signal, first, last, spans_s)).sum())
+    return lost / signal.fs_hz
 
 
 def restore_gaps(out_n: NDArray[np.float32], signal: Signal, drawn_s: Sequence[tuple[float, float]]) -> None:
@@ -102,7 +117,5 @@ def restore_gaps(out_n: NDArray[np.float32], signal: Signal, drawn_s: Sequence[t
         low, high = max(0, first - margin), min(len(out_n), last + margin)
         part = np.asarray(signal.samples[low:high], np.float32)
         absent = (~np.isfinite(part) | flat(part, fs_hz))[first - low : last - low]
-        t_n = signal.start_s + np.arange(first, last) / fs_hz
-        for begin_s, end_s in drawn_s:
-            absent &= ~((t_n >= begin_s) & (t_n < end_s))
+        absent &= ~within(signal, first, last, drawn_s)
         out_n[first:last][absent] = np.nan

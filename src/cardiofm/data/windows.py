@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cardiofm.data.quality import quality
 from cardiofm.signals import MODALITIES, InputSpec, Record, Signal, SignalError, Window
 
+FLAT_CHECK_S, FLAT_PIECE_S = 3600.0, 600.0
 FLAT_S = 2.0  # exactly constant for this long: the sensor is off (or at its rail), not a heart at rest
 MARGIN = 256  # samples of the slower rate read beyond both ends of a window, so that its cut leaves no filter edge
 _TAPS = 64  # of the fractional-delay filter
@@ -59,6 +60,22 @@ def _window(signal: Signal, spec: InputSpec, start_s: float) -> tuple[NDArray[np
         return np.zeros(spec.samples, np.float32), np.zeros(spec.samples, bool)
     values_n = np.where(flat(part.values, part.fs_hz), np.float32(np.nan), part.values)
     return resample(values_n, part.fs_hz, part.start_s, spec.fs_hz, start_s, spec.samples)
+
+
+def motionless(signal: Signal) -> str | None:
+    """What is wrong when no sample of the first hour differs from another; looking stops at the first that does."""
+    size = max(1, round(FLAT_PIECE_S * signal.fs_hz))
+    seen: float | None = None
+    looked = min(len(signal.samples), round(FLAT_CHECK_S * signal.fs_hz))
+    for first in range(0, looked, size):
+        part = np.asarray(signal.samples[first : min(first + size, looked)])
+        finite = part[np.isfinite(part)]
+        if len(finite) and seen is None:
+            seen = float(finite[0])
+        if np.any(finite != seen):
+            return None
+    where = "" if looked == len(signal.samples) else " in its first hour"
+    return f"no sample at all{where}" if seen is None else f"the constant value {seen:g}{where}"
 
 
 def flat(values_n: NDArray[np.float32], fs_hz: float) -> NDArray[np.bool_]:

@@ -49,8 +49,10 @@ class AcrossTraining:
 
     start_from: str = ""  # the model folder whose encoder is read
     head: AcrossConfig = field(default_factory=AcrossConfig)
-    batches: BatchConfig = field(default_factory=lambda: BatchConfig(paired_share=1.0))
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000, warmup_steps=50, lr=3e-3, decay_share=0.5))
+    batches: BatchConfig = field(
+        default_factory=BatchConfig
+    )  # of recordings of both signals, whatever paired_share says
+    loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
         if not self.start_from:
@@ -137,7 +139,8 @@ def train(config: AcrossTraining, store: Path, out: Path) -> Path:
         head.config = replace(head.config, later=config.head.later)
     else:
         head = Across(config.head, model.config.encoder.width, model.config.spec)
-    batches = Batches(Store(store), model.config.spec, config.batches, config.loop.seed)
+    paired = replace(config.batches, paired_share=1.0)
+    batches = Batches(Store(store), model.config.spec, paired, config.loop.seed)
 
     before = head.about.get("provenance")
 
@@ -150,7 +153,7 @@ def train(config: AcrossTraining, store: Path, out: Path) -> Path:
     fit(Drawing(model, head, config.loop.seed), batches, config.loop, out, save_model=save)
     folder = out / "last" / "model"
     if place()[0] == 0:
-        plain = Batches(batches.store, model.config.spec, replace(config.batches, augment=PLAIN), config.loop.seed + 1)
+        plain = Batches(batches.store, model.config.spec, replace(paired, augment=PLAIN), config.loop.seed + 1)
         done = Across.load(folder, model).to(next(model.parameters()).device)
         done.config = replace(done.config, later=Drawing(model, done).later(plain, SHIFT_BATCHES))
         done.save(folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cardiofm.data.windows import motionless
 from cardiofm.signals import MIN_FS_HZ, Record, Samples, Signal, SignalError
 
 # After lead II the leads that look most like it: the closer in the frontal plane, or the more lateral, the earlier.
@@ -33,7 +34,6 @@ PPG_COLOURS = {"ir": 1, "infrared": 1, "green": 2, "red": 3}  # after a plain PP
 NUMERICS = {"hr", "rate", "spo2", "sao2", "sat", "pr", "rr", "quality", "sqi", "bpm", "index", "peak", "peaks", "st"}
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 MILLIVOLTS |= {"millivolt": 1.0, "microvolt": 1e-3, "volt": 1e3, "millivolts": 1.0, "microvolts": 1e-3, "volts": 1e3}
-FLAT_CHECK_S, FLAT_PIECE_S = 3600.0, 600.0
 A_YEAR_S = 3e7
 MOST_MV = 30.0  # a beat is rarely above 5 mV, and an artefact seldom lasts for most of a minute
 
@@ -117,7 +117,7 @@ def _signal(name: str, channel: Channel, turned: bool, fs_hz: float | None, note
 def _drop_flat(name: str, signals: dict[str, Signal], notes: list[str]) -> None:
     """A channel that never changes carries nothing: it goes with a note, or the record is refused when it was alone."""
     for modality, signal in list(signals.items()):
-        found = _flat(signal)
+        found = motionless(signal)
         if found is None:
             continue
         if len(signals) == 1:
@@ -141,22 +141,6 @@ def _plausible(ecg: Signal, notes: list[str]) -> Signal:
         f"ECG channel {ecg.name!r} swings by {swing_mv:.0f} of what its file calls mV: its unit is not trusted"
     )
     return replace(ecg, unit="NU")
-
-
-def _flat(signal: Signal) -> str | None:
-    """What is wrong when no sample of the first hour differs from another; looking stops at the first that does."""
-    size = max(1, round(FLAT_PIECE_S * signal.fs_hz))
-    seen: float | None = None
-    looked = min(len(signal.samples), round(FLAT_CHECK_S * signal.fs_hz))
-    for first in range(0, looked, size):
-        part = np.asarray(signal.samples[first : min(first + size, looked)])
-        finite = part[np.isfinite(part)]
-        if len(finite) and seen is None:
-            seen = float(finite[0])
-        if np.any(finite != seen):
-            return None
-    where = "" if looked == len(signal.samples) else " in its first hour"
-    return f"no sample at all{where}" if seen is None else f"the constant value {seen:g}{where}"
 
 
 def _named(name: str, channels: Sequence[Channel], modality: str, wanted: str) -> tuple[int, bool] | None:
